@@ -1,0 +1,5 @@
+"""`python -m daad`."""
+
+from daad.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""The command line: one file per verb, each no more than argument -> call. Nothing heavy is imported for --help."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App, CycloptsError
+
+from daad import __version__
+from daad.errors import ConfigError, DaadError
+
+OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = App(
+    name="daad",
+    version=__version__,
+    help="Learn what good looks like from your own good images; tell of new ones whether something is wrong, where, "
+    "and how sure that is.",
+    help_epilogue="Exit status: 0 ok; 1 failed, or some images could not be judged; 2 bad usage or settings.",
+)
+app.command("daad.cli.fit:fit", help="Learn a detector from a folder of good images.")
+app.command("daad.cli.predict:predict", help="Judge new images: score, p-value, decision, regions.")
+app.command("daad.cli.evaluate:evaluate", help="Measure a detector on labelled images and write a report.")
+app.command("daad.cli.models:models", help="List the models, or the settings and presets of one.")
+app.command("daad.cli.info:info", help="Say what a saved detector is and what it was made from.")
+app.command("daad.cli.demo:demo", help="Learn, judge and report on real solar cells, in minutes.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `daad` command; exits with the status that the help states."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and give its exit status."""
+    try:
+        status = app(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return BAD_USAGE  # cyclopts has said what is wrong
+    except DaadError as error:
+        print(f"daad: {error}", file=sys.stderr)
+        return BAD_USAGE if isinstance(error, ConfigError) else FAILED
+    except KeyboardInterrupt:
+        print("daad: stopped", file=sys.stderr)
+        return INTERRUPTED
+    return status if isinstance(status, int) else OK

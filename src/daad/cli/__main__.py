@@ -1,0 +1,5 @@
+"""`python -m daad.cli`."""
+
+from daad.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""`daad predict`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def predict(
+    detector: Path,
+    data: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    pictures: Path | None = None,
+    false_alarm_rate: float | None = None,
+    batch_size: int = 16,
+    workers: int = 2,
+) -> int:
+    """Judge new images.
+
+    Parameters
+    ----------
+    detector
+        A detector that `daad fit` made.
+    data
+        An image, a folder, or a CSV or Parquet manifest.
+    output
+        Table of results: a file ending in .csv, .jsonl or .parquet. Default: CSV on stdout.
+    pictures
+        A folder for a heat map and a contour overlay of every image.
+    false_alarm_rate
+        Decide at this rate instead of the detector's own; nothing is trained again.
+    batch_size
+        Images scored at once.
+    workers
+        Threads that decode images.
+    """
+    from daad.cli.progress import ProgressBar
+    from daad.cli.tables import open_table, prediction_record
+    from daad.detector.detector import Detector
+    from daad.detector.stream import samples_of
+    from daad.report.heat import save_pictures_of
+
+    found = Detector.load(detector)
+    if false_alarm_rate is not None:
+        found = found.with_false_alarm_rate(false_alarm_rate)
+    samples = list(samples_of(data))
+    failed = flagged = 0
+    with open_table(output) as table, ProgressBar() as progress:
+        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=pictures is not None)
+        for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
+            table.write(prediction_record(prediction, found.calibration.threshold))
+            if prediction.error is not None:
+                failed += 1
+                print(f"not judged: {prediction.error}", file=sys.stderr)
+            elif pictures is not None:
+                save_pictures_of(sample, prediction, pictures, found.calibration.map_threshold)
+            flagged += bool(prediction.is_anomalous)
+            if output is not None:
+                progress("predict", done, len(samples))
+    print(f"{len(samples) - failed} images judged, {flagged} anomalous, {failed} could not be judged", file=sys.stderr)
+    return 1 if failed else 0

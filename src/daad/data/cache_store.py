@@ -1,0 +1,147 @@
+"""Where prepared images lie: images.npy beside index.json in a folder, or memory; and when they may be reused."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image
+
+from daad.data.decode import decode
+from daad.data.preprocess import Preprocess
+from daad.data.sample import Failure, Sample
+from daad.errors import ImageError
+
+VERSION = 1  # raise it when the same images come to give other pixels, or the files below change
+Images = npt.NDArray[Any]
+Kept = tuple[list[int], list[Failure], str]  # places of the good images among the samples, failures, fingerprint
+
+
+class Memory:
+    """Room for at most `count` images in memory."""
+
+    def __init__(self, count: int, preprocess: Preprocess) -> None:
+        self._images = np.empty((count, *_shape(preprocess)), preprocess.dtype)
+        self._count = 0
+
+    def add(self, image: Images) -> None:
+        self._images[self._count] = image
+        self._count += 1
+
+    def finish(self, kept: Kept) -> Images:
+        images = self._images[: self._count]
+        images.flags.writeable = False
+        return images
+
+
+class Disk:
+    """A cache being written under a name of its own; it takes its place, index last, when it is complete."""
+
+    def __init__(self, folder: Path, key: str, preprocess: Preprocess) -> None:
+        self._folder, self._key = folder, key
+        self._shape, self._dtype = _shape(preprocess), np.dtype(preprocess.dtype)
+        self._temporary = folder / f"images-{secrets.token_hex(8)}.tmp"
+        self._file = self._temporary.open("xb")
+        self._count = 0
+        self._start = self._write_header()
+
+    def _write_header(self) -> int:
+        """Write the .npy header; NumPy pads it so that a growing count does not change its length."""
+        self._file.seek(0)
+        fields = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, fields)
+        return self._file.tell()
+
+    def add(self, image: Images) -> None:
+        self._file.write(np.ascontiguousarray(image).data)
+        self._count += 1
+
+    def finish(self, kept: Kept) -> Images:
+        assert self._write_header() == self._start
+        self._file.close()
+        target = self._folder / "images.npy"
+        self._temporary.replace(target)
+        places, failures, fingerprint = kept
+        index = {
+            "key": self._key,
+            "kept": places,
+            "failures": [[failure.name, failure.reason] for failure in failures],
+            "fingerprint": fingerprint,
+        }
+        self._temporary.write_text(json.dumps(index), encoding="utf-8")
+        self._temporary.replace(self._folder / "index.json")
+        images: Images = np.load(target, mmap_mode="r", allow_pickle=False)
+        return images
+
+    def discard(self) -> None:
+        """Remove what was not finished; nothing is left to remove after `finish`."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def load(folder: Path, key: str, samples: Sequence[Sample], preprocess: Preprocess) -> tuple[Images, Kept] | None:
+    """Open the cache in `folder`, or None if there is none, it is of other images, or its pixels are damaged."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        if index["key"] != key:
+            return None
+        images: Images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        places = [int(place) for place in index["kept"]]
+        failures = [Failure(str(name), str(reason)) for name, reason in index["failures"]]
+        if images.shape != (len(places), *_shape(preprocess)) or images.dtype != preprocess.dtype:
+            return None
+        digest = hashlib.sha256()
+        for place, image in zip(places, images, strict=True):
+            digest_image(digest, samples[place].name, image)
+        if digest.hexdigest() != index["fingerprint"]:
+            return None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return images, (places, failures, digest.hexdigest())
+
+
+def digest_image(digest: hashlib._Hash, name: str, image: Images) -> None:
+    """Add one image and its name to a data fingerprint; the same on machines of any byte order."""
+    digest.update(f"{len(name)} {name} {image.dtype.name} {image.shape}".encode("utf-8", "surrogatepass"))
+    digest.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).data)
+
+
+def cache_key(samples: Sequence[Sample], preprocess: Preprocess) -> str:
+    """What a cache must have been made of to be reused: sources, preprocessing, and what decodes them."""
+    tifffile = importlib.util.find_spec("tifffile") is not None  # with it, images that failed can be read
+    parts = [VERSION, PIL.__version__, tifffile, preprocess.model_dump_json(), *map(_source_key, samples)]
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
+
+
+def _source_key(sample: Sample) -> list[Any]:
+    source: Any = sample.image
+    if isinstance(source, str | Path):
+        place = os.path.abspath(source)  # noqa: PTH100 (Path.resolve would touch the disk for each link)
+        try:
+            status = Path(source).stat()
+        except (OSError, ValueError):
+            return [sample.name, place, None]
+        return [sample.name, place, status.st_size, status.st_mtime_ns]
+    if isinstance(source, bytes):
+        return [sample.name, hashlib.sha256(source).hexdigest()]
+    if isinstance(source, Image.Image):
+        try:
+            source = decode(source, name=sample.name)
+        except ImageError as error:
+            return [sample.name, str(error)]
+    array = np.ascontiguousarray(source)
+    content = b"" if array.dtype.hasobject else array.tobytes()
+    return [sample.name, array.dtype.str, array.shape, hashlib.sha256(content).hexdigest()]
+
+
+def _shape(preprocess: Preprocess) -> tuple[int, int, int]:
+    return preprocess.height, preprocess.width, preprocess.channels

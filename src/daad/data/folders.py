@@ -1,0 +1,128 @@
+"""Folder layouts: MVTec AD, sub-folders of good and bad images, or just images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from daad.data.decode import EXTENSIONS, is_image_path
+from daad.data.sample import Sample, Split
+from daad.errors import DataError
+
+NORMAL_NAMES = ("good", "normal", "ok")  # folder names and manifest labels that mean normal
+GROUND_TRUTH = "ground_truth"
+_EXPECTED = "expected train/good/*.png for training, and test/good/*.png beside test/<defect>/*.png for testing"
+
+
+def read_folder(root: Path, split: Split | None) -> list[Sample]:
+    """List the images of a folder by whichever layout it has, sorted by name. Raises DataError.
+
+    Names are posix paths relative to `root`. Hidden files, `__MACOSX` and what is no image are passed over.
+    """
+    folders = {path.name.lower(): path for path in reversed(_subfolders(root))}
+    train, test = folders.get("train"), folders.get("test")
+    if test or (train and _normal_folder(train)):
+        samples = _mvtec(root, train, test, split)
+    elif _normal_folder(root) and len(folders.keys() - {GROUND_TRUTH}) > 1:
+        samples = _labelled(root, split)
+    else:
+        samples = _plain(root, split)
+    if not samples:
+        raise DataError(f"{root}: holds no image that daad reads ({', '.join(EXTENSIONS)}); {_EXPECTED}")
+    return sorted(samples, key=lambda sample: sample.name)
+
+
+def _mvtec(root: Path, train: Path | None, test: Path | None, split: Split | None) -> list[Sample]:
+    training = [_sorted_in(root, train, path, "train", None) for path in _images(train)] if train else []
+    if split == "train":
+        normal = [sample for sample in training if sample.label == 0]
+        if not normal:
+            raise DataError(
+                f"{root}: has no images in train/good; {_EXPECTED}, or give the folder of good images itself"
+            )
+        return normal
+    testing = _test_samples(root, test, root / GROUND_TRUTH) if test else []
+    if split == "test" and not testing:
+        raise DataError(f"{root}: has no images in test; {_EXPECTED}, or give the folder of images to test itself")
+    return testing if split == "test" else training + testing
+
+
+def _labelled(root: Path, split: Split | None) -> list[Sample]:
+    if split == "train":
+        good = _normal_folder(root)
+        raise DataError(f"{root}: holds good and other images, which looks like test data; to train, give {good}")
+    masks = root / GROUND_TRUTH
+    if not masks.is_dir() and root.name.lower() == "test":
+        masks = root.parent / GROUND_TRUTH
+    return _test_samples(root, root, masks)
+
+
+def _plain(root: Path, split: Split | None) -> list[Sample]:
+    good = _normal_folder(root)
+    samples = []
+    for path in _images(root):
+        normal = split == "train" or (good is not None and path.is_relative_to(good))
+        label, defect = (0, "good") if normal else (None, None)
+        name = path.relative_to(root).as_posix()
+        samples.append(Sample(path, name, label, split="train" if split == "train" else None, defect=defect))
+    return samples
+
+
+def _test_samples(root: Path, test: Path, ground_truth: Path) -> list[Sample]:
+    masks = _masks(ground_truth)
+    return [_sorted_in(root, test, path, "test", masks) for path in _images(test)]
+
+
+def _sorted_in(root: Path, part: Path, path: Path, split: Split, masks: dict[str, Path] | None) -> Sample:
+    """The sample of an image whose label is the name of its sub-folder of `part`."""
+    inside = PurePosixPath(path.relative_to(part).as_posix())
+    name = path.relative_to(root).as_posix()
+    if len(inside.parts) == 1:  # beside the sub-folders: nobody said what it is
+        return Sample(path, name, split=split)
+    if inside.parts[0].lower() in NORMAL_NAMES:
+        return Sample(path, name, 0, split=split, defect="good")
+    key = inside.with_suffix("").as_posix()
+    mask = (masks or {}).get(f"{key}_mask") or (masks or {}).get(key)
+    return Sample(path, name, 1, mask=mask, split=split, defect=inside.parts[0])
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Mask files by `<defect>/<stem>`; a stem may end in _mask, and any extension will do."""
+    if not folder.is_dir():
+        return {}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in _images(folder, keep=True)}
+
+
+def _normal_folder(folder: Path) -> Path | None:
+    return next((path for path in _subfolders(folder) if path.name.lower() in NORMAL_NAMES), None)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_noise(path.name))
+    except OSError as error:
+        _refuse(error)
+
+
+def _is_noise(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _images(root: Path, *, keep: bool = False) -> Iterator[Path]:
+    """Image files below a folder, in a fixed order. Linked folders are followed, each real folder once, so that loops
+    end. A `ground_truth` folder is left out unless `keep`."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(f for f in folders if not _is_noise(f) and (keep or f.lower() != GROUND_TRUTH))
+        yield from (Path(folder, f) for f in sorted(files) if is_image_path(f) and not _is_noise(f))
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check the folder's permissions") from error

@@ -1,0 +1,39 @@
+"""What one image is to daad before it is decoded: where it is and what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+ImageSource = Path | bytes | npt.NDArray[Any] | Any  # Any: a PIL.Image.Image, without importing Pillow here
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with what its layout says of it.
+
+    `label` is 0 for normal, 1 for anomalous, None where unknown. `mask` is the ground truth of an anomalous image:
+    a file, or an array of shape (H, W) where non-zero is anomalous. `group` names what must stay on one side of a
+    split (a part, a patient, a module). `defect` is the kind of anomaly, "good" for normal images.
+    """
+
+    image: ImageSource
+    name: str
+    label: int | None = None
+    mask: Path | np.ndarray[Any, Any] | None = None
+    split: Split | None = None
+    group: str | None = None
+    defect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be used, and why."""
+
+    name: str
+    reason: str

@@ -1,0 +1,61 @@
+"""Hold normal images back from training, so that what is calibrated on them has not been learned."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from daad.data.sample import Sample
+from daad.errors import ConfigError, DataError
+
+
+def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Split samples into (fit, calibration), with about `fraction` of them in calibration, each sorted by name.
+
+    Samples of one `group`, and samples of one name, stay on one side; neither side is ever empty. Which side a sample
+    goes to depends on names, groups and seed alone, not on the order of the input.
+    Raises ConfigError unless 0 < fraction < 1, and DataError with fewer than two samples or groups.
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(f"fraction={fraction!r}: the share held out must lie between 0 and 1, such as 0.2")
+    units = _units(samples)
+    if len(units) < 2:
+        raise DataError(
+            f"{len(samples)} samples in {len(units)} groups cannot be split; give at least two images that do not "
+            "belong to the same group"
+        )
+    keys = sorted(units, key=lambda key: _lot(key, seed))
+    held = _choose({key: len(units[key]) for key in keys}, round(fraction * len(samples)))
+    fit = [sample for key in keys if key not in held for sample in units[key]]
+    calibration = [sample for key in held for sample in units[key]]
+    return _by_name(fit), _by_name(calibration)
+
+
+def _units(samples: Sequence[Sample]) -> dict[tuple[str, str], list[Sample]]:
+    """What must stay together: the samples of each group, or of one name where there is no group."""
+    units: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        key = ("name", sample.name) if sample.group is None else ("group", sample.group)
+        units.setdefault(key, []).append(sample)
+    return units
+
+
+def _lot(key: tuple[str, str], seed: int) -> bytes:
+    """A unit's place in the draw: a hash, so that it is the same with every version of every library."""
+    return hashlib.sha256("\0".join((str(seed), *key)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _choose(sizes: dict[tuple[str, str], int], target: int) -> set[tuple[str, str]]:
+    """Take units in turn while that comes closer to `target` samples; at least one is taken and one is left."""
+    held: set[tuple[str, str]] = set()
+    count = 0
+    for key, size in sizes.items():
+        closer = abs(count + size - target) < abs(count - target)
+        if closer and len(held) + 1 < len(sizes):
+            held.add(key)
+            count += size
+    return held or {min(sizes, key=lambda key: sizes[key])}
+
+
+def _by_name(samples: list[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: sample.name)

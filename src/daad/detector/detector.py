@@ -1,0 +1,218 @@
+"""`Detector`: fit on good images, predict, evaluate, save, load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from daad.artifact.build import rebuild
+from daad.artifact.export import Parity, export_onnx
+from daad.artifact.manifest import Manifest
+from daad.artifact.store import check_replaceable, read_artifact, write_artifact
+from daad.data.preprocess import Preprocess
+from daad.detector.evaluation import Evaluation, evaluate
+from daad.detector.fitting import FitPlan, Progress, RunOptions, fit
+from daad.detector.scorer import Scored, score_batch
+from daad.detector.stream import Prepared, batched, prepared, samples_of
+from daad.errors import ArtifactError, ImageError
+from daad.models.base import AnomalyModel
+from daad.scoring.calibration import Calibration
+from daad.scoring.prediction import Prediction
+from daad.scoring.regions import find_regions
+
+BATCH_SIZE = 16
+GOLDEN_TOLERANCE = 1e-4
+
+
+class Detector:
+    """A fitted model, the preprocessing it expects, its calibration, and where it came from.
+
+    >>> detector = Detector.fit("photos/good")
+    >>> for prediction in detector.predict("photos/new"):
+    ...     prediction.name, prediction.is_anomalous, prediction.score, prediction.p_value
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: AnomalyModel,
+        preprocess: Preprocess,
+        calibration: Calibration,
+        provenance: dict[str, Any],
+    ) -> None:
+        self.name = name
+        # One memory format, fitted or loaded: another would choose other kernels, and those round differently.
+        self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.preprocess = preprocess
+        self.calibration = calibration
+        self.provenance = provenance
+
+    @classmethod
+    def fit(
+        cls,
+        data: Any,
+        *,
+        model: str = "daad+",
+        preset: str = "small",
+        image_size: int | tuple[int, int] | None = None,
+        seed: int = 0,
+        false_alarm_rate: float = 0.05,
+        holdout: float = 0.2,
+        precision: Any = "auto",
+        accelerator: str = "auto",
+        run: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_every: int = 200,
+        cache: bool = True,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Learn what good looks like.
+
+        `data`: a folder of good images, an MVTec-style folder (its train/good), a CSV or Parquet manifest, a list of
+        paths, arrays or PIL images, or an array (N, H, W, C). `image_size`: the short side the model sees, or
+        (height, width), multiples of 16; None: the preset's. A share `holdout` of the images is kept from training to
+        set the threshold for `false_alarm_rate` and the p-values. `run`: a folder for the image cache, the checkpoint
+        every `checkpoint_every` steps and the log; with `resume` a stopped run goes on from there. `settings` are those
+        of the model (`daad models NAME`). The same seed gives the same bits on one CPU.
+
+        Raises DataError, ConfigError, TrainingError, ArtifactError.
+        """
+        plan = FitPlan(model, preset, image_size, seed, false_alarm_rate, holdout, precision, accelerator, settings)
+        options = RunOptions(None if run is None else Path(run), resume, checkpoint_every, cache)
+        fitted = fit(data, plan, options, progress)
+        provenance = {**fitted.provenance, "left_out": [asdict(failure) for failure in fitted.failures]}
+        return cls(model, fitted.model, fitted.preprocess, fitted.calibration, provenance)
+
+    def predict(
+        self, source: Any, *, batch_size: int = BATCH_SIZE, workers: int = 2, maps: bool = True
+    ) -> Iterator[Prediction]:
+        """Judge images, one `Prediction` each, in order; at most a few batches are in memory at any time.
+
+        `source`: a path, folder, layout, array (H, W[, C]) or (N, H, W, C), PIL image, bytes, a list of these, or an
+        iterator. An image that cannot be read gives a Prediction with `error`, and the rest go on. Without `maps`,
+        `anomaly_map` and `reconstruction` are None (regions are still found).
+        """
+        samples = samples_of(source)  # here and not in the generator: a missing folder is told at once
+        images = prepared(samples, self.preprocess, ahead=2 * batch_size, workers=workers)
+        return chain.from_iterable(self._judge(batch, maps) for batch in batched(images, batch_size))
+
+    def predict_one(self, image: Any) -> Prediction:
+        """Judge one image; raises ImageError where it cannot be read."""
+        prediction = next(self.predict([image], batch_size=1, workers=1))
+        if prediction.error is not None:
+            raise ImageError(prediction.error)
+        return prediction
+
+    def decision_function(self, images: Any, *, batch_size: int = BATCH_SIZE) -> npt.NDArray[np.float64]:
+        """Raw anomaly scores (N,), higher is more anomalous, of an array (N, H, W[, C]) or a list of images.
+
+        Raises ImageError for the first image that cannot be read.
+        """
+        if isinstance(images, np.ndarray) and images.ndim in (3, 4):
+            images = list(images)
+        scores = []
+        for prediction in self.predict(images, batch_size=batch_size, maps=False):
+            if prediction.error is not None:
+                raise ImageError(prediction.error)
+            scores.append(prediction.score)
+        return np.array(scores, dtype=np.float64)
+
+    def evaluate(self, data: Any, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Evaluation:
+        """Measure on labelled images that took no part in fitting: metrics with intervals, and a row an image."""
+        return evaluate(self, data, batch_size=batch_size, progress=progress)
+
+    def with_false_alarm_rate(self, rate: float) -> Detector:
+        """The same detector with its threshold set for another false-alarm rate, without training."""
+        return Detector(self.name, self.model, self.preprocess, self.calibration.with_rate(rate), self.provenance)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the detector to a folder, or to a zip where `path` ends in .zip; nothing half-written is ever seen."""
+        golden = self._golden_image()
+        scored = score_batch(self.model, self.preprocess, golden)
+        manifest = Manifest(
+            model=self.name,
+            config=self.model.config.model_dump(mode="json"),
+            preprocess=self.preprocess,
+            calibration=self.calibration,
+            provenance=self.provenance,
+            files={},
+        )
+        tensors = {
+            "image": torch.from_numpy(golden.astype(np.int32)),
+            "score": torch.from_numpy(scored.score),
+            "anomaly_map": torch.from_numpy(scored.anomaly_map),
+        }
+        write_artifact(Path(path), manifest, self.model.state_dict(), tensors)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> Self:
+        """Read a detector; every file is checked against its hash, and with `verify` the golden sample is scored again.
+
+        Raises ArtifactError for a path that is missing, foreign, damaged, altered or of an unknown schema, and for a
+        machine on which the model gives other numbers than where it was saved.
+        """
+        manifest, weights, golden = read_artifact(Path(path))
+        model = rebuild(manifest.model, manifest.config, weights, str(path))
+        detector = cls(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
+        if verify:
+            detector._verify(golden, str(path))
+        return detector
+
+    def export_onnx(self, path: str | Path, *, samples: Any = None) -> Parity:
+        """Write the model as ONNX and prove it: input `image` integers (N, h, w, C) as `preprocess` gives them; outputs
+        `score` and `anomaly_map`. Needs `pip install 'daad[onnx]'`."""
+        images = self._golden_image(4) if samples is None else np.asarray(samples)
+        return export_onnx(self.model, self.preprocess, Path(path), images)
+
+    def _judge(self, batch: list[Prepared], maps: bool) -> Iterator[Prediction]:
+        images = [item.image for item in batch if item.image is not None]
+        scored = score_batch(self.model, self.preprocess, np.stack(images)) if images else None
+        position = 0
+        for item in batch:
+            if item.image is None or scored is None:
+                yield Prediction(item.sample.name, error=item.error)
+            else:
+                yield self._prediction(item, scored, position, maps)
+                position += 1
+
+    def _prediction(self, item: Prepared, scored: Scored, position: int, maps: bool) -> Prediction:
+        score = float(scored.score[position])
+        anomaly_map = self.preprocess.map_to_image(scored.anomaly_map[position], item.shape)
+        rebuilt = scored.reconstruction
+        return Prediction(
+            name=item.sample.name,
+            score=score,
+            p_value=self.calibration.p_value(score),
+            is_anomalous=score > self.calibration.threshold,
+            regions=find_regions(anomaly_map, self.calibration.map_threshold),
+            anomaly_map=anomaly_map if maps else None,
+            reconstruction=rebuilt[position] if maps and rebuilt is not None else None,
+        )
+
+    def _golden_image(self, count: int = 1) -> npt.NDArray[Any]:
+        """Made, never taken from the user's images: an artifact must not carry a patient or a product."""
+        p = self.preprocess
+        noise = np.random.default_rng(0).random((count, p.height, p.width, p.channels))
+        ramp = np.linspace(0, 1, p.width)[None, None, :, None]
+        return (np.iinfo(p.dtype).max * (0.5 * noise + 0.5 * ramp)).astype(p.dtype)
+
+    def _verify(self, golden: dict[str, torch.Tensor], where: str) -> None:
+        images = golden["image"].numpy().astype(self.preprocess.dtype)
+        expected, found = float(golden["score"][0]), float(score_batch(self.model, self.preprocess, images).score[0])
+        if not math.isclose(expected, found, rel_tol=GOLDEN_TOLERANCE, abs_tol=1e-9):
+            raise ArtifactError(f"{where}: its golden sample scores {found:.6g} here but {expected:.6g} where it was saved")
+
+
+def prepare_output(path: Path) -> None:
+    """Refuse, before hours of training, a place where a detector could not be saved."""
+    check_replaceable(path)

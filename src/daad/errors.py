@@ -1,0 +1,27 @@
+"""Every error daad raises on purpose: each message names the file or field, what was found, and what to do."""
+
+from __future__ import annotations
+
+
+class DaadError(Exception):
+    """Base of all errors that daad raises on purpose; its text is written for the user."""
+
+
+class ConfigError(DaadError, ValueError):
+    """A setting is unknown, out of range, or does not fit the others."""
+
+
+class DataError(DaadError):
+    """A folder, list or manifest cannot be used as a data set."""
+
+
+class ImageError(DaadError):
+    """One image cannot be read or does not fit the detector; a batch records it and goes on."""
+
+
+class ArtifactError(DaadError):
+    """A saved detector or checkpoint is missing, truncated, tampered with, foreign or too new."""
+
+
+class TrainingError(DaadError):
+    """Training cannot go on, such as a loss term that is no longer finite."""

@@ -1,0 +1,1 @@
+"""Metrics: pure functions on labels and scores, and one mergeable state for pixels."""

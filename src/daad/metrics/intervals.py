@@ -1,0 +1,76 @@
+"""How far a metric could have come out otherwise with other test images: percentile bootstrap intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Metric = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A metric with its bootstrap interval: `low` and `high` bound the middle `level` of the resampled values.
+
+    `low` and `high` are NaN where the value is NaN or where the data cannot tell how far it would vary.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+def bootstrap(
+    metric: Metric,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """The metric's percentile bootstrap interval over images, resampled within each class, same seed same result.
+
+    `labels` (n,) of 0 and 1, `scores` (n,); `metric(labels, scores)` is any function of `metrics.ranking`. Resampling
+    within the class keeps both classes in every resample. A class of one image cannot vary, which would make the
+    interval look narrower than it is, so `low` and `high` are then NaN.
+
+    Raises ValueError as the metric does, or for `resamples` below 1 or a `level` outside (0, 1).
+    Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    """
+    check_bootstrap(resamples, level)
+    label_array = np.asarray(labels, dtype=np.int64)
+    score_array = np.asarray(scores, dtype=np.float64)
+    value = metric(label_array, score_array)
+    classes = [np.flatnonzero(label_array == one) for one in np.unique(label_array)]
+    if math.isnan(value) or min(len(members) for members in classes) < 2:
+        return Interval(value, math.nan, math.nan, level)
+    generator = np.random.default_rng(seed)
+    resampled_labels = np.concatenate([label_array[members] for members in classes])
+    replicates = np.empty(resamples)
+    for i in range(resamples):
+        chosen = [members[generator.integers(len(members), size=len(members))] for members in classes]
+        replicates[i] = metric(resampled_labels, score_array[np.concatenate(chosen)])
+    return percentile_interval(value, replicates, level)
+
+
+def percentile_interval(value: float, replicates: npt.NDArray[np.float64], level: float) -> Interval:
+    """The interval between the (1 - level) / 2 quantiles of the `replicates` (r,), leaving out those that are NaN."""
+    kept = replicates[~np.isnan(replicates)]
+    if math.isnan(value) or kept.size == 0:
+        return Interval(value, math.nan, math.nan, level)
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), level)
+
+
+def check_bootstrap(resamples: int, level: float) -> None:
+    """Raise ValueError unless there is at least one resample and the level lies in (0, 1)."""
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, found {resamples}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, such as 0.95, found {level}")

@@ -1,0 +1,1 @@
+"""One module per published system, readable beside its paper."""

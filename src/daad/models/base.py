@@ -1,0 +1,150 @@
+"""The contract between a model and the house: a typed config, an exportable forward, and how it is trained.
+
+    images -> AnomalyModel.forward -> Output(score, anomaly_map, reconstruction)
+    AnomalyModel.stages() -> [Stage(players stepped in turn, hooks, steps)] -> the one training loop
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from daad.errors import ConfigError
+from daad.models.registry import closest
+
+Size = Literal["nano", "small", "paper"]
+Batches = Callable[[], Iterator[Tensor]]
+
+
+class Output(NamedTuple):
+    """What a model says of a batch: score (B,), anomaly_map (B, H, W), reconstruction (B, C, H, W) or None."""
+
+    score: Tensor
+    anomaly_map: Tensor
+    reconstruction: Tensor | None
+
+
+class ModelConfig(BaseModel):
+    """What every model is told: the shape of its input and how long to train. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    height: int = Field(ge=16, le=4096, description="input height in pixels")
+    width: int = Field(ge=16, le=4096, description="input width in pixels")
+    channels: int = Field(ge=1, le=64, description="input channels")
+    size: Size = Field("small", description="the dial that derives the widths: nano, small or paper")
+    batch_size: int = Field(16, ge=1, le=4096, description="images a training step")
+    steps: int | None = Field(None, ge=1, description="training steps; give this or epochs")
+    epochs: int | None = Field(None, ge=1, description="passes over the training images; give this or steps")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam's learning rate at its highest")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}")
+        return self
+
+    @classmethod
+    def make(cls, **settings: Any) -> Self:
+        """Build a config; a pydantic complaint becomes one ConfigError that names the field and what is legal."""
+        cls.check_known(settings)
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            told = first.get("ctx", {}).get("error")
+            if isinstance(told, ConfigError):
+                raise told from None
+            where = ".".join(map(str, first["loc"])) or "settings"
+            raise ConfigError(f"{where}: {first['msg']}, found {_short(first['input'])}") from None
+
+    @classmethod
+    def check_known(cls, settings: Mapping[str, Any]) -> None:
+        """Raise ConfigError for the first setting that does not exist, with the nearest that does."""
+        for name in sorted(settings):
+            if name not in cls.model_fields:
+                hint = closest(name, list(cls.model_fields))
+                raise ConfigError(f"unknown setting {name!r}{hint}; known settings: {', '.join(cls.model_fields)}")
+
+    def training_steps(self, images: int) -> int:
+        """Steps of the whole training on `images` images."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, self.epochs * images // min(self.batch_size, images))
+
+
+@dataclass(frozen=True)
+class Player:
+    """One party of a stage: its parameters, their optimiser, and its loss.
+
+    `loss(batch)` gives named terms, already weighted, whose sum is minimised; only the player's own parameters
+    receive gradients. The optimiser's learning rate is the highest that the loop's schedule reaches.
+    """
+
+    name: str
+    parameters: list[nn.Parameter]
+    optimiser: Callable[[list[nn.Parameter]], Optimizer]
+    loss: Callable[[Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A phase of training: players stepped in turn on the same batch, `steps` times, with optional hooks.
+
+    `begin` and `end` get a function that gives all training images once, in order, in batches; `after_step` gets the
+    batch of the step.
+    """
+
+    name: str
+    players: list[Player]
+    steps: int
+    batch_size: int
+    begin: Callable[[Batches], None] | None = None
+    after_step: Callable[[Tensor], None] | None = None
+    end: Callable[[Batches], None] | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point: the image size and the settings that differ from the config's defaults."""
+
+    image_size: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AnomalyModel(nn.Module, ABC):
+    """A system that scores images; see the module's docstring for its two duties."""
+
+    Config: ClassVar[type[ModelConfig]]
+    presets: ClassVar[Mapping[str, Preset]]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Output:
+        """Score float images (B, C, H, W) in [0, 1]; no side effects, exportable."""
+
+    @abstractmethod
+    def stages(self, images: int) -> list[Stage]:
+        """How to train on `images` images."""
+
+
+def preset(cls: type[AnomalyModel], name: str) -> Preset:
+    """A model's preset by name; ConfigError with the known names otherwise."""
+    if name not in cls.presets:
+        raise ConfigError(f"unknown preset {name!r}{closest(name, list(cls.presets))}; known: {', '.join(cls.presets)}")
+    return cls.presets[name]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,167 @@
+"""DAAD and DAAD+: divide the feature maps into blocks, rebuild each from memory, assemble; judge what comes out.
+
+Source: Hou et al., "Divide-and-Assemble: Learning Block-wise Memory for Unsupervised Anomaly Detection", ICCV 2021.
+
+    x -> F1..F4 -> Memory 4 (1/2), Memory 3 (1/4), Memory 2 (1/8), Memory 1 (1/16) -> decoder -> x_hat
+    DAAD :  L = lambda_rec L_rec                                      A(x) = R(x)
+    DAAD+:  L = lambda_rec L_rec + lambda_adv L_adv + lambda_ali L_ali    A(x) = gamma R(x) + (1 - gamma) L(x)
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from daad.errors import ConfigError
+from daad.models.autoencoders import MemoryConfig, Reconstructor, adam
+from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
+from daad.nn.block_memory import check_division
+from daad.nn.convs import reestimate_batch_norms
+from daad.nn.discriminators import Discriminator
+from daad.nn.generator import LEVELS
+from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
+
+Rate = tuple[int, int, int]
+
+
+class DAADConfig(MemoryConfig):
+    """Settings of DAAD. The paper gives no values; rates, N, widths and weights are our choices.
+
+    `division_rate` is the granularity: numbers of PARTS, so a large rate is fine. One number r means r_h = r_w = r,
+    r_c = 1 at every scale (never more than a map's own side); (r_h, r_w, r_c) sets all three at every scale; four such
+    triples set each scale, 1/2 first. None cuts every scale into the same patches of `patch` x `patch` image pixels.
+    """
+
+    division_rate: int | Rate | tuple[Rate, Rate, Rate, Rate] | None = Field(
+        None, description="r, (r_h, r_w, r_c), or one triple a scale from 1/2 to 1/16; None: from patch"
+    )
+    patch: int = Field(16, ge=2, description="side of a block in image pixels where division_rate is None")
+
+    @model_validator(mode="after")
+    def _legal_blocks(self) -> Self:
+        for level, rate in enumerate(self.rates, start=1):
+            check_division(f"memory at 1/{2**level}", *self.level_shape(level), rate)
+        return self
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """(r_h, r_w, r_c) of each scale, 1/2 first."""
+        rate = self.division_rate
+        if isinstance(rate, tuple) and isinstance(rate[0], tuple):
+            return tuple(r for r in rate if isinstance(r, tuple))
+        return tuple(self._rate_at(level, rate) for level in range(1, LEVELS + 1))  # type: ignore[arg-type]
+
+    def _rate_at(self, level: int, rate: int | Rate | None) -> Rate:
+        if isinstance(rate, tuple):
+            return rate
+        _, height, width = self.level_shape(level)
+        if rate is not None:
+            return min(rate, height), min(rate, width), 1
+        for name, length in (("height", self.height), ("width", self.width)):
+            if length % self.patch:
+                raise ConfigError(f"patch {self.patch} does not divide the image {name} {length}")
+        return min(self.height // self.patch, height), min(self.width // self.patch, width), 1
+
+
+class DAAD(Reconstructor):
+    """Autoencoder in which every path from encoder to decoder is a block-wise memory."""
+
+    Config: ClassVar[type[ModelConfig]] = DAADConfig
+    presets = {
+        "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
+        "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1}),
+    }
+
+    def __init__(self, config: DAADConfig) -> None:
+        super().__init__(config, [config.memory(level, rate) for level, rate in enumerate(config.rates, start=1)])
+
+
+class DAADPlusConfig(DAADConfig):
+    """Settings of DAAD+: DAAD's, the discriminator's, and the weights of the added terms (those of Skip-GANomaly)."""
+
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Adam's learning rate of both players")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas of both players")
+    lambda_adv: float = Field(1.0, ge=0, description="weight of L_adv")
+    lambda_ali: float = Field(1.0, ge=0, description="weight of L_ali, the alignment of discriminator features")
+    gamma: float = Field(0.9, ge=0, le=1, description="share of R in the score; the rest is L")
+    discriminator_width: int | None = Field(None, ge=1, description="channels of its first layer; None: from size")
+    discriminator_max_width: int = Field(512, ge=1, description="cap of its channels, which double at each layer")
+    discriminator_features: int = Field(100, ge=1, description="length of f_D at each place")
+
+
+DISCRIMINATOR_WIDTHS = {"nano": 16, "small": 32, "paper": 64}
+
+
+class DAADPlus(DAAD):
+    """DAAD with adversarial learning; the discriminator's features join the score."""
+
+    Config: ClassVar[type[ModelConfig]] = DAADPlusConfig
+    presets = {
+        "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
+        "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1, "learning_rate": 1e-3}),
+    }
+    config: DAADPlusConfig
+
+    def __init__(self, config: DAADPlusConfig) -> None:
+        super().__init__(config)
+        self.discriminator = Discriminator(
+            config.channels,
+            config.height,
+            config.width,
+            width=config.discriminator_width or DISCRIMINATOR_WIDTHS[config.size],
+            max_width=config.discriminator_max_width,
+            features=config.discriminator_features,
+        )
+
+    def forward(self, images: Tensor) -> Output:
+        output = super().forward(images)
+        assert output.reconstruction is not None
+        real = self.discriminator.features(images)
+        fake = self.discriminator.features(output.reconstruction)
+        gamma = self.config.gamma
+        score = gamma * output.score + (1 - gamma) * squared_error_per_image(real, fake)
+        return output._replace(score=score)
+
+    def stages(self, images: int) -> list[Stage]:
+        config = self.config
+        latest: dict[str, Tensor] = {}  # the generator's x_hat of this step, for the discriminator's turn
+
+        def generator_loss(batch: Tensor) -> dict[str, Tensor]:
+            rebuilt = self.generator(batch)
+            latest["fake"] = rebuilt.detach()
+            with torch.no_grad():
+                real_features = self.discriminator.features(batch)
+            fake_features = self.discriminator.features(rebuilt)
+            judged = self.discriminator.classify(fake_features)
+            aligned = squared_error_per_image(real_features.float(), fake_features.float()).mean()
+            return {
+                "rec": config.lambda_rec * squared_error_per_image(batch, rebuilt.float()).mean(),
+                "adv": config.lambda_adv * real_loss(judged.float()),
+                "ali": config.lambda_ali * aligned,
+            }
+
+        def discriminator_loss(batch: Tensor) -> dict[str, Tensor]:
+            real, fake = self.discriminator(batch), self.discriminator(latest["fake"])
+            return {"real": real_loss(real.float()) / 2, "fake": fake_loss(fake.float()) / 2}
+
+        optimiser = partial(adam, config, betas=config.betas)
+        players = [
+            Player("generator", list(self.generator.parameters()), optimiser, generator_loss),
+            Player("discriminator", list(self.discriminator.parameters()), optimiser, discriminator_loss),
+        ]
+        return [Stage("adversarial", players, config.training_steps(images), config.batch_size, end=self.settle)]
+
+    def settle(self, batches: Batches) -> None:
+        super().settle(batches)
+        with_rebuilt = partial(_with_rebuilt, self, batches)
+        reestimate_batch_norms(self.discriminator, self.discriminator, with_rebuilt)
+
+
+def _with_rebuilt(model: DAADPlus, batches: Batches):  # type: ignore[no-untyped-def]
+    """Each batch of images, then the same rebuilt: what the discriminator meets when scoring."""
+    return chain.from_iterable((batch, model.generator(batch)) for batch in batches())

@@ -1,0 +1,48 @@
+"""The models by name. Adding one is one line here; nothing is imported until a model is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from daad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from daad.models.base import AnomalyModel
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a model lives and what it is, as data."""
+
+    location: str
+    summary: str
+    source: str
+
+
+DAAD_PAPER = "Hou et al., Divide-and-Assemble, ICCV 2021"
+
+MODELS: dict[str, Entry] = {
+    "ae": Entry("daad.models.autoencoders:AE", "plain autoencoder", f"baseline of {DAAD_PAPER}"),
+    "ae-skip": Entry("daad.models.autoencoders:AESkip", "autoencoder with raw skips", f"baseline of {DAAD_PAPER}"),
+    "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
+    "daad": Entry("daad.models.daad:DAAD", "block-wise memories at four scales", DAAD_PAPER),
+    "daad+": Entry("daad.models.daad:DAADPlus", "daad with discriminator features", DAAD_PAPER),
+}
+
+
+def closest(name: str, known: list[str]) -> str:
+    """A hint ' (did you mean ...?)' for an unknown name, or nothing when none is near."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def model_class(name: str) -> type[AnomalyModel]:
+    """The class of a registered model; ConfigError with the nearest name for an unknown one."""
+    if name not in MODELS:
+        raise ConfigError(f"unknown model {name!r}{closest(name, list(MODELS))}; known models: {', '.join(MODELS)}")
+    module, _, attribute = MODELS[name].location.partition(":")
+    found: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
+    return found

@@ -1,0 +1,57 @@
+"""Convolution blocks of the encoder and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvBNReLU(nn.Sequential):
+    """3 x 3 convolution, batch norm, ReLU: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+
+class Down(nn.Sequential):
+    """Halve the map and change its width: a strided ConvBNReLU, then a plain one."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(ConvBNReLU(inputs, outputs, stride=2), ConvBNReLU(outputs, outputs))
+
+
+class Up(nn.Sequential):
+    """Double the map and change its width: 4 x 4 transposed convolution of stride 2, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+
+@torch.no_grad()
+def reestimate_batch_norms(
+    module: nn.Module, forward: Callable[[Tensor], object], batches: Callable[[], Iterator[Tensor]]
+) -> None:
+    """Set the running statistics of every batch norm in `module` to their plain average over `batches`.
+
+    Leaves the module in evaluation mode. A single-image batch of a 1 x 1 map has no variance and is legal here only
+    because such maps carry no batch norm in this house.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+    for batch in batches():
+        for norm in norms:
+            norm.train()
+        forward(batch)
+        module.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,35 @@
+"""From a reconstruction to an anomaly map and one number an image; exportable, no state but a fixed kernel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class GaussianBlur(nn.Module):
+    """Separable Gaussian smoothing of maps (B, 1, H, W) with reflected borders; `sigma` in pixels, 0 for none."""
+
+    kernel: Tensor
+
+    def __init__(self, sigma: float, height: int, width: int) -> None:
+        super().__init__()
+        self.radius = min(math.ceil(3 * sigma), height - 1, width - 1)
+        offsets = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
+        kernel = torch.exp(-offsets.square() / (2 * sigma**2)) if sigma else torch.ones(1)
+        self.register_buffer("kernel", kernel / kernel.sum(), persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if not self.radius:
+            return maps
+        r = self.radius
+        padded = F.pad(maps, (r, r, r, r), mode="reflect")
+        rows = F.conv2d(padded, self.kernel.view(1, 1, 1, -1))
+        return F.conv2d(rows, self.kernel.view(1, 1, -1, 1))
+
+
+def squared_error_map(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """Mean over channels of the squared difference, (B, 1, H, W)."""
+    return (images - reconstructions).square().mean(dim=1, keepdim=True)

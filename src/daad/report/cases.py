@@ -1,0 +1,212 @@
+"""Which images a report shows, and how each becomes a row of small pictures that fit into one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from daad.data.decode import decode, decode_mask
+from daad.data.preprocess import Preprocess, resize_map
+from daad.data.sample import Failure, Sample
+from daad.errors import ImageError
+from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
+
+if TYPE_CHECKING:
+    from daad.detector.detector import Detector
+    from daad.detector.evaluation import Row
+    from daad.scoring.prediction import Prediction
+
+TRUTH = (0, 188, 212)
+LONG_SIDE = 512  # pixels; twice what the page shows
+PAGE_BYTES = 3_300_000  # of all pictures together, before base64 makes them a third larger
+_PANEL_BYTES = 60_000
+_PANELS = 5
+_ATTEMPTS = ((1.0, 90), (1.0, 75), (0.75, 75), (0.5, 75), (0.375, 60), (0.25, 50), (0.125, 40))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture of a case as a data URI with its size in pixels; `uri` is None where there is nothing to show."""
+
+    caption: str
+    uri: str | None
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of the report: what was measured of it, and its pictures."""
+
+    row: Row
+    verdict: str
+    times_threshold: float | None
+    panels: list[Panel]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Cases shown under one heading, with a sentence on how they were chosen."""
+
+    title: str
+    about: str
+    rows: list[Row]
+    cases: list[Case] = field(default_factory=list)
+
+
+def choose(rows: list[Row], cases: int) -> list[Strip]:
+    """At most `cases` rows a strip, none twice: the extremes of both classes, and good images near their median."""
+    bad = sorted((row for row in rows if row.label), key=lambda row: -row.score)
+    good = sorted((row for row in rows if not row.label), key=lambda row: -row.score)
+    missed = bad[::-1][: min(cases, (len(bad) + 1) // 2)]
+    alarms = good[: min(cases, (len(good) + 1) // 2)]
+    return [
+        Strip("The most certain hits", "Defective images with the highest scores.", bad[: len(bad) - len(missed)][:cases]),
+        Strip("Missed or nearly missed", "Defective images with the lowest scores, the lowest first.", missed),
+        Strip("False alarms or nearest to it", "Good images with the highest scores, the highest first.", alarms),
+        Strip("Typical good", "Good images with scores nearest to the median.", _typical(good, len(alarms), cases)),
+    ]
+
+
+def _typical(good: list[Row], taken: int, cases: int) -> list[Row]:
+    middle = float(np.median([row.score for row in good])) if good else 0.0
+    return sorted(good[taken:], key=lambda row: abs(row.score - middle))[:cases]
+
+
+def fill(strips: list[Strip], detector: Detector, samples: list[Sample]) -> list[Failure]:
+    """Judge the chosen images again, a few at a time, and put their pictures into the strips.
+
+    Gives back what could not be shown, and why.
+    """
+    by_name = {(sample.name, sample.label): sample for sample in samples}
+    chosen = [(strip, row) for strip in strips for row in strip.rows]
+    absent = [row for _, row in chosen if (row.name, row.label) not in by_name]
+    found = [(strip, row, by_name[row.name, row.label]) for strip, row in chosen if row not in absent]
+    failures = [Failure(row.name, "not shown: it is not among the samples given to the report") for row in absent]
+    limit = min(_PANEL_BYTES, PAGE_BYTES // max(1, len(found) * _PANELS))
+    predictions: Iterator[Prediction] = iter(())
+    if found:
+        predictions = detector.predict([sample for _, _, sample in found])
+    for (strip, row, sample), prediction in zip(found, predictions, strict=True):
+        try:
+            strip.cases.append(_case(row, sample, prediction, detector, limit, failures))
+        except ImageError as error:
+            failures.append(Failure(row.name, f"not shown: {error}"))
+    return failures
+
+
+def _case(
+    row: Row, sample: Sample, prediction: Prediction, detector: Detector, limit: int, failures: list[Failure]
+) -> Case:
+    if prediction.error is not None or prediction.anomaly_map is None:
+        raise ImageError(prediction.error or "the detector gave no anomaly map")
+    image = decode(sample.image, name=sample.name)
+    if image.shape[:2] != prediction.anomaly_map.shape:
+        raise ImageError(f"{sample.name}: the image has changed size since it was judged")
+    threshold = detector.calibration.threshold
+    times = row.score / threshold if threshold > 0 else None
+    pictures = _pictures(image, _truth(sample, image, failures), prediction, detector)
+    panels = [_panel(caption, picture, limit) for caption, picture in pictures.items()]
+    return Case(row, _verdict(row), times, panels)
+
+
+def _verdict(row: Row) -> str:
+    if row.label:
+        return "found" if row.is_anomalous else "missed"
+    return "false alarm" if row.is_anomalous else "passed"
+
+
+def _truth(sample: Sample, image: npt.NDArray[Any], failures: list[Failure]) -> Mask | None:
+    if sample.mask is None:
+        return None
+    try:
+        return decode_mask(sample.mask, shape=(image.shape[0], image.shape[1]), name=sample.name)
+    except ImageError as error:
+        failures.append(Failure(sample.name, f"shown without its ground truth: {error}"))
+        return None
+
+
+def _pictures(
+    image: npt.NDArray[Any], truth: Mask | None, prediction: Prediction, detector: Detector
+) -> dict[str, RGB | None]:
+    """Everything at the size of display, so that lines are as thin and as sharp on any image."""
+    assert prediction.anomaly_map is not None
+    threshold = detector.calibration.map_threshold
+    shape = display_shape(image.shape[0], image.shape[1])
+    picture = _resized(display_rgb(image), shape)
+    values = map_at(prediction.anomaly_map, shape)
+    rebuilt = prediction.reconstruction
+    return {
+        "image": picture,
+        "ground truth": None if truth is None else outlined(picture, _largest(truth, shape), TRUTH),
+        "reconstruction": None if rebuilt is None else _reconstructed(rebuilt, image, shape, detector.preprocess),
+        "anomaly map": heat_map(values, threshold),
+        "overlay": overlay(picture, values, threshold),
+    }
+
+
+def display_shape(height: int, width: int) -> tuple[int, int]:
+    """The size at which an image is drawn: its aspect ratio, with the long side of the report's pictures."""
+    scale = LONG_SIDE / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def map_at(values: Map, shape: tuple[int, int]) -> Map:
+    """A map (H, W) at another size; made smaller it keeps the largest value of each area, so that nothing is hidden."""
+    smaller = shape[0] < values.shape[0] or shape[1] < values.shape[1]
+    return _largest(values, shape) if smaller else resize_map(values, shape)
+
+
+def _largest(values: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """The largest value under each target pixel, or the nearest one where the target is the larger."""
+    for axis in (0, 1):
+        starts = np.arange(shape[axis]) * values.shape[axis] // shape[axis]
+        values = np.maximum.reduceat(values, starts, axis=axis)
+    return values
+
+
+def _resized(picture: RGB, shape: tuple[int, int]) -> RGB:
+    """Smooth, but with visible pixels where an image is enlarged so much that smoothing would invent detail."""
+    enlarged = shape[0] >= 4 * picture.shape[0]
+    kernel = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
+    return np.array(Image.fromarray(picture).resize((shape[1], shape[0]), kernel))
+
+
+def _reconstructed(
+    rebuilt: npt.NDArray[Any], image: npt.NDArray[Any], shape: tuple[int, int], preprocess: Preprocess
+) -> RGB:
+    """The reconstruction where it belongs in the image, on grey outside of the crop."""
+    left, top, right, bottom = preprocess.crop_box(image.shape[0], image.shape[1])
+    whole = np.full((*image.shape[:2], 3), 128, np.uint8)
+    whole[top:bottom, left:right] = _resized(display_rgb(rebuilt), (bottom - top, right - left))
+    return _resized(whole, shape)
+
+
+def _panel(caption: str, picture: RGB | None, limit: int) -> Panel:
+    if picture is None:
+        return Panel(caption, None)
+    return Panel(caption, data_uri(picture, limit), picture.shape[1], picture.shape[0])
+
+
+def data_uri(picture: RGB, limit: int = _PANEL_BYTES) -> str:
+    """A picture as a data URI: PNG where that fits into `limit` bytes, else the best JPEG that does."""
+    kind, data = "png", _encoded(Image.fromarray(picture), "PNG", optimize=True)
+    for scale, quality in _ATTEMPTS:
+        if len(data) <= limit:
+            break
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        kind, data = "jpeg", _encoded(Image.fromarray(picture).resize(size), "JPEG", quality=quality, subsampling=0)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _encoded(picture: Image.Image, image_format: str, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=image_format, **settings)
+    return buffer.getvalue()

@@ -1,0 +1,121 @@
+"""`write_report`: an evaluation as one HTML file that opens anywhere, offline, with nothing beside it."""
+
+from __future__ import annotations
+
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from daad.data.sample import Failure, Sample
+from daad.report import tables
+from daad.report.cases import TRUTH, Strip, choose, data_uri, fill
+from daad.report.heat import OUTLINE, SATURATION, heat_map
+
+if TYPE_CHECKING:
+    from daad.detector.detector import Detector
+    from daad.detector.evaluation import Evaluation
+
+MAX_LISTED = 200
+
+
+def write_report(
+    detector: Detector,
+    evaluation: Evaluation,
+    samples: list[Sample],
+    folder: str | Path,
+    *,
+    title: str | None = None,
+    cases: int = 6,
+) -> Path:
+    """Write `folder/index.html` and return its path.
+
+    `samples` are the labelled images that were evaluated; `cases` of them at most are shown of each sort, for which
+    they are judged again. The file holds its pictures, is readable without scripts or a network, and stays under about
+    5 MB. Raises ValueError for negative `cases`, and NotADirectoryError where `folder` is a file.
+    """
+    if cases < 0:
+        raise ValueError(f"cases must be at least 0, found {cases}")
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target}: is a file; give a folder for the report")
+    strips = choose(evaluation.rows, cases)
+    not_shown = fill(strips, detector, samples)
+    page = _template().render(**_content(detector, evaluation, strips, not_shown, title))
+    target.mkdir(parents=True, exist_ok=True)
+    path = target / "index.html"
+    path.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def _content(
+    detector: Detector, evaluation: Evaluation, strips: list[Strip], not_shown: list[Failure], title: str | None
+) -> dict[str, Any]:
+    calibration = detector.calibration
+    left_out = [Failure(item["name"], item["reason"]) for item in detector.provenance.get("left_out", [])]
+    return {
+        "title": title or f"{detector.name} on {len(evaluation.rows):,} test images",
+        "css": Markup(_asset("report.css")),
+        "model": detector.name,
+        "headline": tables.headline(evaluation, calibration.false_alarm_rate),
+        "tiles": tables.tiles(evaluation),
+        "metrics": tables.metric_table(evaluation),
+        "defects": tables.defect_table(evaluation),
+        "notes": [*evaluation.notes, *([calibration.note] if calibration.note else [])],
+        **_plots(detector, evaluation),
+        "strips": strips,
+        "scale": _scale(calibration.map_threshold),
+        "failures": {
+            "Test images left out, or left out of a part of the metrics": evaluation.failures,
+            "Training images left out": left_out,
+            "Chosen for the pictures but not shown in full": not_shown,
+        },
+        "max_listed": MAX_LISTED,
+        "usage": tables.usage_table(detector, evaluation),
+        "provenance": tables.provenance_table(detector),
+        "details": {
+            "All settings of the model": list(tables.flat(detector.model.config.model_dump(mode="json"))),
+            "Preprocessing": list(tables.flat(detector.preprocess.model_dump(mode="json"))),
+            "Last values of the training terms": list(
+                tables.flat(detector.provenance.get("training", {}).get("last_terms", {}))
+            ),
+        },
+        "today": date.today().isoformat(),
+    }
+
+
+def _plots(detector: Detector, evaluation: Evaluation) -> dict[str, Markup | None]:
+    from daad.report.plots import roc_plot, score_plot  # matplotlib takes a second to import
+
+    labels, scores = evaluation.arrays()
+    calibration = detector.calibration
+    roc = roc_plot(labels, scores, calibration.threshold, evaluation.metrics["image_auroc"])
+    histogram = score_plot(labels, scores, calibration.scores, calibration.threshold)
+    return {"roc": None if roc is None else Markup(roc), "histogram": Markup(histogram)}
+
+
+def _scale(map_threshold: float) -> dict[str, Any]:
+    """The legend of the colours: the scale itself, its ticks as (percent from the left, text), and the line colours."""
+    ramp = heat_map(np.linspace(0, SATURATION, 300, dtype=np.float32)[None], 1.0)
+    ticks = [
+        (100 * times / SATURATION, label, f"{times * map_threshold:.3g}" if map_threshold > 0 else "")
+        for times, label in ((0, "0"), (1, "threshold"), (2, "2 ×"), (SATURATION, "3 × and more"))
+    ]
+    return {"uri": data_uri(ramp), "ticks": ticks, "outline": _hex(OUTLINE), "truth": _hex(TRUTH)}
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in colour)
+
+
+def _template() -> Any:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.html.j2"))
+
+
+def _asset(name: str) -> str:
+    return files("daad.report").joinpath(name).read_text(encoding="utf-8")

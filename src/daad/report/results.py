@@ -1,0 +1,56 @@
+"""What an evaluation leaves on disk: metrics.json, predictions.csv and index.html."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from daad.detector.detector import Detector
+from daad.detector.evaluation import Evaluation, Row, labelled
+from daad.metrics.intervals import Interval
+from daad.report.report import write_report
+
+
+def write_results(detector: Detector, evaluation: Evaluation, data: Any, folder: Path) -> Path:
+    """Write the three files to `folder` and return the path of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = json.dumps(metrics_record(detector, evaluation), indent=2, allow_nan=False)
+    (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
+    _write_rows(folder / "predictions.csv", evaluation, detector.calibration.threshold)
+    return write_report(detector, evaluation, labelled(data), folder)
+
+
+def metrics_record(detector: Detector, evaluation: Evaluation) -> dict[str, Any]:
+    """Every metric as {value, low, high, level}, null where the data cannot give it; then what they were measured on."""
+    return {
+        **{name: _interval(interval) for name, interval in evaluation.metrics.items()},
+        "by_defect": {name: _interval(interval) for name, interval in evaluation.by_defect.items()},
+        "counts": evaluation.counts,
+        "threshold": detector.calibration.threshold,
+        "asked_false_alarm_rate": detector.calibration.false_alarm_rate,
+        "failures": [asdict(failure) for failure in evaluation.failures],
+        "notes": evaluation.notes,
+        "model": detector.name,
+        "provenance": detector.provenance,
+    }
+
+
+def _write_rows(path: Path, evaluation: Evaluation, threshold: float) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*(field.name for field in fields(Row)), "threshold", "error"])
+        for row in evaluation.rows:
+            writer.writerow([*asdict(row).values(), threshold, ""])
+        judged = {row.name for row in evaluation.rows}
+        for failure in evaluation.failures:
+            if failure.name not in judged:
+                writer.writerow([failure.name, *[""] * (len(fields(Row)) - 1), threshold, failure.reason])
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    values = {name: getattr(interval, name) for name in ("value", "low", "high", "level")}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

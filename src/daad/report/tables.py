@@ -1,0 +1,171 @@
+"""The tables and sentences of a report: what each metric means, what was set on what, where the detector came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daad.metrics.intervals import Interval
+
+if TYPE_CHECKING:
+    from daad.detector.detector import Detector
+    from daad.detector.evaluation import Evaluation
+
+METRICS = {
+    "false_alarm_rate": ("False-alarm rate", "Share of good images flagged at the threshold in use; lower is better."),
+    "detection_rate": ("Detection rate", "Share of defective images flagged at the threshold in use."),
+    "image_auroc": ("Image AUROC", "How often a defective image scores higher than a good one; 0.5 is chance."),
+    "image_ap": ("Image AP", "Precision averaged over all shares of defects found; chance is the share of defects."),
+    "image_f1_max": ("Image F1-max", "Best F1 over all thresholds; chosen on these images, so an upper bound."),
+    "image_fpr_at_95_tpr": ("FPR at 95 % TPR", "Good images flagged if 95 % of defects must be found; lower is better."),
+    "pixel_auroc": ("Pixel AUROC", "The same as image AUROC for single pixels; high even for coarse maps."),
+    "pixel_ap": ("Pixel AP", "Precision averaged over all shares of defective pixels found; strict for small defects."),
+    "aupro_0.3": ("AUPRO 0.3", "Overlap with each defect, large or small, up to 30 % false-positive pixels."),
+    "aupro_0.05": ("AUPRO 0.05", "The same up to 5 % false-positive pixels; the stricter view."),
+}
+NO_INTERVAL = "too little data to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One line of a table of metrics, ready to print; `value`, `low` and `high` are None where not available."""
+
+    name: str
+    text: str
+    interval: str
+    meaning: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    counts: str = ""
+
+
+def headline(evaluation: Evaluation, rate: float) -> str:
+    """What was measured, in plain words: false alarms among good images, finds among defective ones."""
+    good, bad = _flagged(evaluation, 0), _flagged(evaluation, 1)
+    false_alarms = (
+        f"Of {_images(good[1], 'good')}, {_were(good[0])} flagged ({_share(*good)}; asked for: at most {rate:.3g} %)."
+        if good[1]
+        else "No good image was tested, so the false-alarm rate was not measured."
+    ).replace(f"{rate:.3g} %", f"{100 * rate:.3g} %")
+    finds = (
+        f"Of {_images(bad[1], 'defective')}, {_were(bad[0])} found ({_share(*bad)})."
+        if bad[1]
+        else "No defective image was tested, so the detection rate was not measured."
+    )
+    return f"{false_alarms} {finds}"
+
+
+def metric_table(evaluation: Evaluation) -> list[Measure]:
+    """Every metric in a fixed order; one that is missing or NaN says why."""
+    missing = Interval(math.nan, math.nan, math.nan)
+    return [
+        _measure(name, evaluation.metrics.get(key, missing), meaning, reason=_reason(key, evaluation.notes))
+        for key, (name, meaning) in METRICS.items()
+    ]
+
+
+def defect_table(evaluation: Evaluation) -> list[Measure]:
+    """Image AUROC of each kind of defect, the hardest first, with how many images were found."""
+    table = []
+    for defect, interval in sorted(evaluation.by_defect.items(), key=lambda item: _nan_last(item[1].value)):
+        rows = [row for row in evaluation.rows if row.label and row.defect == defect]
+        counts = f"{sum(row.is_anomalous for row in rows)} of {len(rows)}"
+        table.append(_measure(defect, interval, "", counts, _reason("image_auroc", evaluation.notes)))
+    return table
+
+
+def usage_table(detector: Detector, evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Which images set what: (images, count, what they set, fingerprint)."""
+    calibration, provenance = detector.calibration, detector.provenance
+    prints = provenance.get("data_fingerprint", {})
+    tested = len(evaluation.rows)
+    held_out_set = (
+        f"the threshold ({calibration.threshold:.4g}), the map threshold ({calibration.map_threshold:.4g}) "
+        "and every p-value"
+    )
+    return [
+        ("Good images, training", _count(provenance.get("images", {}).get("fit")), "the model's weights", _print(prints, "fit")),
+        ("Good images, held out", _count(len(calibration.scores)), held_out_set, _print(prints, "calibration")),
+        ("Test images", _count(tested), "nothing: they were only measured", "not used to set anything"),
+    ]
+
+
+def provenance_table(detector: Detector) -> list[tuple[str, str]]:
+    """Where the detector came from, as (what, value)."""
+    facts = detector.provenance
+    training = facts.get("training", {})
+    seconds = training.get("seconds")
+    known = {
+        "model": detector.name,
+        "preset": facts.get("preset"),
+        "seed": facts.get("seed"),
+        "trained": facts.get("created"),
+        "training time": None if seconds is None else f"{seconds:,.0f} s",
+        "training steps": training.get("steps"),
+        "precision": training.get("precision"),
+        "versions": _joined(facts.get("versions", {})),
+        "machine": _joined(facts.get("machine", {})),
+    }
+    return [(key, str(value)) for key, value in known.items() if value not in (None, "")]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted name, value) lines."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _measure(name: str, interval: Interval, meaning: str, counts: str = "", reason: str = "") -> Measure:
+    if math.isnan(interval.value):
+        return Measure(name, "not available", reason, meaning, counts=counts)
+    text = f"{interval.value:.3f}"
+    # Equal bounds are no certainty: with all or none flagged every resample is the same, however few the images.
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high) or interval.low == interval.high:
+        return Measure(name, text, NO_INTERVAL, meaning, interval.value, counts=counts)
+    bounds = f"{interval.low:.3f} to {interval.high:.3f}"
+    return Measure(name, text, bounds, meaning, interval.value, interval.low, interval.high, counts)
+
+
+def _reason(key: str, notes: list[str]) -> str:
+    about_pixels = not key.startswith("image") and "rate" not in key
+    fitting = [note for note in notes if ("pixel" in note) == about_pixels] or notes
+    return "; ".join(fitting) or "these test images cannot give it"
+
+
+def _flagged(evaluation: Evaluation, label: int) -> tuple[int, int]:
+    rows = [row for row in evaluation.rows if row.label == label]
+    return sum(row.is_anomalous for row in rows), len(rows)
+
+
+def _images(count: int, kind: str) -> str:
+    return f"{count:,} {kind} {'image' if count == 1 else 'images'}"
+
+
+def _were(count: int) -> str:
+    return f"{count:,} {'was' if count == 1 else 'were'}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _count(value: Any) -> str:
+    return "not recorded" if value is None else f"{value:,}"
+
+
+def _print(prints: Mapping[str, Any], part: str) -> str:
+    return str(prints.get(part) or "not recorded")
+
+
+def _joined(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in facts.items())

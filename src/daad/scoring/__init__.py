@@ -1,0 +1,1 @@
+"""From anomaly maps and raw scores to calibrated decisions and regions."""

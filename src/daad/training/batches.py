@@ -1,0 +1,55 @@
+"""Which images each step sees: a pure function of the seed and the step, so that a resumed run needs no state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from daad.errors import TrainingError
+
+Ints = npt.NDArray[Any]
+
+
+@lru_cache(maxsize=4)
+def _epoch(seed: int, stage: int, epoch: int, images: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng((seed, stage, epoch)).permutation(images)
+
+
+def batch_indices(seed: int, stage: int, step: int, images: int, batch_size: int) -> npt.NDArray[np.int64]:
+    """Indices of the images of one step: endless shuffled epochs, laid end to end and cut into equal batches."""
+    size = min(batch_size, images)
+    positions = np.arange(step * size, (step + 1) * size)
+    return np.array([_epoch(seed, stage, int(p) // images, images)[int(p) % images] for p in positions])
+
+
+class ImageBatches:
+    """Float batches (B, C, H, W) in [0, 1] on a device, from stored integer images (N, H, W, C)."""
+
+    def __init__(self, images: Ints, to_float: Callable[[Ints], Ints], device: torch.device) -> None:
+        if not len(images):
+            raise TrainingError("there are no images to train on")
+        self.images = images
+        self.to_float = to_float
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Ints) -> Tensor:
+        """The batch of these images."""
+        batch = torch.from_numpy(self.to_float(np.asarray(self.images[indices])))
+        return batch.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        """All images once, in order. A lone last image joins the batch before it: batch statistics need two."""
+        starts = list(range(0, len(self), batch_size))
+        if len(starts) > 1 and len(self) - starts[-1] == 1:
+            starts.pop()
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            yield self.take(np.arange(start, end))

@@ -1,0 +1,108 @@
+"""A training run on disk: everything needed to go on as if nothing had happened, without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from daad.errors import ArtifactError
+
+SCHEMA = "daad-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where training stands: `step` steps of stage number `stage` are done."""
+
+    stage: int = 0
+    step: int = 0
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimisers: dict[str, Optimizer], position: Position, identity: str
+) -> None:
+    """Write model, optimisers, random state and position. `identity` names the run; only the same one may resume."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    scalars: dict[str, Any] = {}
+    for name, optimiser in optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            for key, value in state.items():
+                place = f"optimiser.{name}.{index}.{key}"
+                (tensors if isinstance(value, Tensor) else scalars)[place] = value
+    tensors["random.cpu"] = torch.get_rng_state()
+    header = {
+        "schema": SCHEMA,
+        "identity": identity,
+        "stage": str(position.stage),
+        "step": str(position.step),
+        "scalars": json.dumps(scalars),
+    }
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(stored, metadata=header))
+
+
+def load_checkpoint(path: Path, identity: str) -> tuple[Position, dict[str, Tensor], dict[str, Any]]:
+    """Position, tensors and scalars of a checkpoint; ArtifactError where it is foreign, damaged or another run's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path}: the checkpoint cannot be read ({error}); delete it to start anew") from None
+    if header.get("schema") != SCHEMA:
+        raise ArtifactError(f"{path}: not a daad checkpoint of schema {SCHEMA}; delete it to start anew")
+    if header["identity"] != identity:
+        raise ArtifactError(
+            f"{path}: the checkpoint belongs to a run with other settings, data or seed; "
+            "resume with the same ones, or start without resume"
+        )
+    return Position(int(header["stage"]), int(header["step"])), tensors, json.loads(header["scalars"])
+
+
+def restore_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put the checkpoint's weights and random state back."""
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    torch.set_rng_state(tensors["random.cpu"])
+
+
+def restore_optimisers(optimisers: dict[str, Optimizer], tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+    """Put the checkpoint's optimiser states back."""
+    for name, optimiser in optimisers.items():
+        prefix = f"optimiser.{name}."
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, Any]] = {}
+        for place, value in {**tensors, **scalars}.items():
+            if place.startswith(prefix):
+                index, key = place.removeprefix(prefix).split(".", 1)
+                state.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def _laid_out_like(parameter: Tensor, value: Any) -> Any:
+    """A fused optimiser walks parameter and state in memory order, so both must be in the same memory format."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

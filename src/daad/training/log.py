@@ -1,0 +1,59 @@
+"""The run log: one CSV row a step, and TensorBoard beside it where that is installed."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ["stage", "step", "player", "term", "value", "learning_rate"]
+
+
+class RunLog:
+    """Append loss terms to `folder/log.csv` (columns of COLUMNS), and to `folder/tensorboard` where it can.
+
+    On resume, rows after the checkpoint are dropped, so that the log reads as if the run had never stopped.
+    """
+
+    def __init__(self, folder: Path, *, resume_at: tuple[int, int] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "log.csv"
+        kept = _rows_before(path, resume_at) if resume_at is not None else []
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerows([COLUMNS, *kept])
+        self._board = _tensorboard(folder / "tensorboard", resume_at[1] if resume_at else None)
+
+    def write(self, stage: int, step: int, player: str, terms: dict[str, float], learning_rate: float) -> None:
+        """Record the terms of one player's step."""
+        for term, value in terms.items():
+            self._writer.writerow([stage, step, player, term, repr(value), repr(learning_rate)])
+            if self._board is not None:
+                self._board.add_scalar(f"{stage}/{player}/{term}", value, step)
+
+    def flush(self) -> None:
+        """Bring everything written so far to disk."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Finish the log."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _rows_before(path: Path, position: tuple[int, int]) -> list[list[str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+    return [row for row in rows if (int(row[0]), int(row[1])) < position]
+
+
+def _tensorboard(folder: Path, purge_step: int | None) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=purge_step)  # type: ignore[no-untyped-call]

@@ -1,0 +1,213 @@
+"""The one training loop: stages in order, players in turn, every step a pure function of seed and position.
+
+    for stage: begin -> for step: batch -> for player: loss terms -> gradients -> optimiser -> after_step -> end
+                                      \\-> refuse NaN, log, checkpoint every N steps, progress
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch.optim import Optimizer
+
+from daad.errors import ArtifactError, TrainingError
+from daad.models.base import AnomalyModel, Player, Stage
+from daad.training.batches import ImageBatches, Ints, batch_indices
+from daad.training.checkpoint import Position, load_checkpoint, restore_model, restore_optimisers, save_checkpoint
+from daad.training.log import RunLog
+
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+Progress = Callable[[int, int], None]
+
+WARMUP_STEPS = 20
+LOWEST_RATE = 0.01
+IN_ORDER_BATCH = 32
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its checkpoint and log; `identity` names the run, so that only the same one resumes."""
+
+    path: Path
+    identity: str
+    checkpoint_every: int = 200
+    resume: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / CHECKPOINT
+
+
+@dataclass
+class TrainingSummary:
+    """What a training did: steps, seconds of this process, last value of each term, precision used."""
+
+    steps: int
+    seconds: float
+    precision: str
+    resumed_at: int = 0
+    last_terms: dict[str, float] = field(default_factory=dict)
+
+
+def resolve_precision(precision: Precision, accelerator: str) -> str:
+    """bf16-mixed where the CPU multiplies bf16 in hardware (there it is faster), else 32-true.
+
+    Decided from the CPU's features alone, never from a timing, so that two runs on one machine agree.
+    """
+    if precision != "auto":
+        return precision
+    native = torch.cpu.get_capabilities() if accelerator == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16-mixed" if native.get("avx512_bf16") or native.get("amx_bf16") else "32-true"
+
+
+def learning_rate_at(step: int, steps: int) -> float:
+    """Share of the highest learning rate at a step: a short linear warm-up, then a cosine down to LOWEST_RATE."""
+    warm = min(1.0, (step + 1) / min(WARMUP_STEPS, steps))
+    return warm * (LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def train(
+    model: AnomalyModel,
+    images: Ints,
+    to_float: Callable[[Ints], Ints],
+    *,
+    seed: int,
+    accelerator: str = "auto",
+    precision: Precision = "auto",
+    run: RunFolder | None = None,
+    progress: Progress | None = None,
+) -> TrainingSummary:
+    """Train `model` in place on integer images (N, H, W, C); the same seed gives the same bits on one CPU.
+
+    `progress(done, total)` is called after every step. Raises TrainingError for a loss that is not finite, with the
+    step and the term named, and ArtifactError where a run to resume does not fit.
+    """
+    fabric = Fabric(accelerator=accelerator, devices=1)
+    precision_used = resolve_precision(precision, fabric.device.type)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision_used)  # type: ignore[arg-type]
+    batches = ImageBatches(images, to_float, fabric.device)
+    model.to(fabric.device).to(memory_format=torch.channels_last)
+    trainer = _Trainer(fabric, model, batches, model.stages(len(images)), seed, run, progress or _ignore)
+    started = monotonic()
+    trainer.run()
+    model.eval()
+    total = sum(stage.steps for stage in trainer.stages)
+    seconds = monotonic() - started
+    return TrainingSummary(total, seconds, precision_used, trainer.resumed_at, trainer.last_terms)
+
+
+class _Trainer:
+    """The state of one training: what the loop's functions would otherwise hand around."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: AnomalyModel,
+        batches: ImageBatches,
+        stages: list[Stage],
+        seed: int,
+        folder: RunFolder | None,
+        progress: Progress,
+    ) -> None:
+        self.fabric, self.model, self.batches, self.stages = fabric, model, batches, stages
+        self.seed, self.folder, self.progress = seed, folder, progress
+        self.total = sum(stage.steps for stage in stages)
+        self.last_terms: dict[str, float] = {}
+        self.position, self.tensors, self.scalars = self._start()
+        self.resumed_at = self._done(self.position)
+        resume_at = (self.position.stage, self.position.step) if self.tensors else None
+        self.log = RunLog(folder.path, resume_at=resume_at) if folder else None
+
+    def _start(self) -> tuple[Position, dict[str, Any], dict[str, Any]]:
+        if self.folder is None or not self.folder.resume:
+            return Position(), {}, {}
+        if not self.folder.checkpoint.is_file():
+            return Position(), {}, {}
+        position, tensors, scalars = load_checkpoint(self.folder.checkpoint, self.folder.identity)
+        try:
+            restore_model(self.model, tensors)
+        except (RuntimeError, KeyError) as error:
+            raise ArtifactError(f"{self.folder.checkpoint}: does not fit the model ({error})") from None
+        return position, tensors, scalars
+
+    def run(self) -> None:
+        try:
+            for number in range(self.position.stage, len(self.stages)):
+                self._stage(number)
+        finally:
+            if self.log is not None:
+                self.log.close()
+
+    def _stage(self, number: int) -> None:
+        stage = self.stages[number]
+        first = self.position.step if number == self.position.stage else 0
+        in_order = partial(self.batches.in_order, IN_ORDER_BATCH)
+        optimisers = {player.name: player.optimiser(player.parameters) for player in stage.players}
+        highest = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
+        if first:
+            restore_optimisers(optimisers, self.tensors, self.scalars)
+        elif stage.begin:
+            stage.begin(in_order)
+        for step in range(first, stage.steps):
+            self.model.train()
+            indices = batch_indices(self.seed, number, step, len(self.batches), stage.batch_size)
+            batch = self.batches.take(indices)
+            for player in stage.players:
+                rate = highest[player.name] * learning_rate_at(step, stage.steps)
+                terms = self._play(stage, player, optimisers[player.name], batch, step, rate)
+                self.last_terms |= {f"{player.name}/{term}": value for term, value in terms.items()}
+                if self.log is not None:
+                    self.log.write(number, step, player.name, terms, rate)
+            if stage.after_step:
+                stage.after_step(batch)
+            self._after_step(number, step + 1, optimisers)
+        if stage.end:
+            stage.end(in_order)
+
+    def _play(
+        self, stage: Stage, player: Player, optimiser: Optimizer, batch: torch.Tensor, step: int, rate: float
+    ) -> dict[str, float]:
+        """One player's step: only its own parameters learn."""
+        mine = {id(p) for p in player.parameters}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(id(parameter) in mine)
+        with self.fabric.autocast():
+            losses = player.loss(batch)
+        values = {term: float(loss.detach()) for term, loss in losses.items()}
+        for term, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"step {step} of stage {stage.name!r}: term {term!r} of {player.name} is {value}; "
+                    "lower learning_rate, or check the training images"
+                )
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        optimiser.step()
+        return values
+
+    def _after_step(self, number: int, done: int, optimisers: dict[str, Optimizer]) -> None:
+        position = Position(number, done)
+        every = self.folder.checkpoint_every if self.folder else 0
+        if self.folder and (done % every == 0 or done == self.stages[number].steps):
+            if self.log is not None:
+                self.log.flush()
+            save_checkpoint(self.folder.checkpoint, self.model, optimisers, position, self.folder.identity)
+        self.progress(self._done(position), self.total)
+
+    def _done(self, position: Position) -> int:
+        return sum(stage.steps for stage in self.stages[: position.stage]) + position.step
+
+
+def _ignore(done: int, total: int) -> None:
+    """No progress asked for."""

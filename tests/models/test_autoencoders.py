@@ -1,0 +1,91 @@
+"""AE, AE+Skip and MemAE keep the contract, and are what the papers say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from daad import ConfigError
+from daad.artifact.build import build
+from daad.models.autoencoders import AE, MemAE
+from tests.contracts.model import ModelContract
+
+
+class TestAE(ModelContract):
+    name = "ae"
+
+    def test_nothing_but_the_bottleneck_reaches_the_decoder(self) -> None:
+        model = self.tiny().eval()
+        first, second = (model.generator.encode(torch.rand(1, 1, 32, 32)) for _ in range(2))
+        image = model.generator.decode([None, None, None, first[3]])
+        assert not torch.equal(image, model.generator.decode([None, None, None, second[3]]))
+        assert model.generator.crossed == [False, False, False, True]
+
+    def test_the_paper_preset_scores_by_the_mean_squared_error_of_the_whole_image(self) -> None:
+        model = self.tiny(3).eval()
+        images = torch.rand(2, 3, 32, 32)
+        output = model(images)
+        torch.testing.assert_close(output.score, (images - output.reconstruction).square().mean(dim=(1, 2, 3)))
+
+    def test_the_localised_score_is_the_maximum_of_the_smoothed_map(self) -> None:
+        output = self.tiny(reduction="max", map_sigma=1.5).eval()(torch.rand(2, 1, 32, 32))
+        torch.testing.assert_close(output.score, output.anomaly_map.amax(dim=(1, 2)))
+
+
+class TestAESkip(ModelContract):
+    name = "ae-skip"
+
+    def test_raw_features_cross_at_every_scale_but_full_size(self) -> None:
+        model = self.tiny()
+        assert model.generator.crossed == [True] * 4
+        assert all(isinstance(bridge, torch.nn.Identity) for bridge in model.generator.bridges)
+
+
+class TestMemAE(ModelContract):
+    name = "memae"
+
+    def test_the_memory_reads_each_pixel_of_the_bottleneck_apart(self) -> None:
+        model = self.tiny(height=32, width=48)
+        memory = model.generator.bridges[-1]
+        assert memory.division_rate == (2, 3, 1)
+        assert memory.block_dim == model.config.level_widths[-1]
+
+    def test_the_loss_is_the_error_and_the_weighted_entropy(self) -> None:
+        model = self.tiny(lambda_rec=1.0, entropy_weight=0.5)
+        terms = model.loss(torch.rand(2, 1, 32, 32))
+        _, weights = model.generator.bridges[-1].read(model.generator.encode(torch.rand(2, 1, 32, 32))[-1])
+        assert set(terms) == {"rec", "entropy"}
+        assert 0 < terms["entropy"] <= 0.5 * torch.log(torch.tensor(float(weights.shape[1]))) + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"height": 40}, r"height 40 must be a multiple of 16; nearest: 32"),
+        ({"widths": (1, 2)}, r"widths needs 5"),
+        ({"steps": None}, r"either steps or epochs"),
+        ({"epochs": 3}, r"either steps or epochs"),
+        ({"stesp": 3}, r"unknown setting 'stesp' \(did you mean 'steps'\?\)"),
+        ({"size": "huge"}, r"size: .*'huge'"),
+        ({"learning_rate": -1}, r"learning_rate: .*found -1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AE.Config.make(**{"height": 32, "width": 32, "channels": 1, "steps": 5, **settings})
+
+
+def test_epochs_become_steps_of_the_training_images() -> None:
+    config = AE.Config.make(height=32, width=32, channels=1, epochs=10, batch_size=8)
+    assert config.training_steps(80) == 100
+    assert config.training_steps(4) == 10
+
+
+def test_an_unknown_model_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"unknown model 'memea' \(did you mean 'memae'\?\)"):
+        build("memea", {})
+
+
+def test_shrinkage_is_given_in_units_of_one_over_n() -> None:
+    config = MemAE.Config.make(height=32, width=32, channels=1, steps=1, memory_items=50, shrinkage=2.0)
+    assert MemAE(config).generator.bridges[-1].shrinkage == pytest.approx(2 / 50)
