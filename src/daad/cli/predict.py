@@ -41,9 +41,10 @@ def predict(
     """
     from daad.cli.progress import ProgressBar
     from daad.cli.tables import open_table, prediction_record
+    from daad.data.decode import decode
     from daad.detector.detector import Detector
     from daad.detector.stream import samples_of
-    from daad.report.heat import save_pictures_of
+    from daad.report.heat import save_pictures
 
     found = Detector.load(detector)
     if false_alarm_rate is not None:
@@ -58,7 +59,8 @@ def predict(
                 failed += 1
                 print(f"not judged: {prediction.error}", file=sys.stderr)
             elif pictures is not None:
-                save_pictures_of(sample, prediction, pictures, found.calibration.map_threshold)
+                image = decode(sample.image, name=sample.name)
+                save_pictures(pictures, prediction, image, found.calibration.map_threshold)
             flagged += bool(prediction.is_anomalous)
             if output is not None:
                 progress("predict", done, len(samples))

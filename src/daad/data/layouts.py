@@ -67,6 +67,7 @@ def _items(data: Any) -> Iterable[Any]:
 
 
 def as_sample(item: Any, index: int) -> Sample:
+    """Name one item of a list: a path by itself, images in memory by place, a Sample is kept. Raises DataError."""
     if isinstance(item, Sample):
         return item
     if isinstance(item, str | Path):

@@ -53,6 +53,7 @@ def opened(source: Any, name: str | None, max_pixels: int) -> Iterator[Reader]:
 
 
 def default_name(source: Any) -> str:
+    """What errors call a source that was given no name."""
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, np.ndarray):

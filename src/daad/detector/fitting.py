@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import torch
 
@@ -34,6 +34,7 @@ from daad.scoring.calibration import Calibration
 from daad.training.loop import Precision, RunFolder, TrainingSummary, train
 
 CALIBRATION_BATCH = 16
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 
 
 class Progress(Protocol):
@@ -72,6 +73,9 @@ class FitPlan:
             raise ConfigError(f"false_alarm_rate must be between 0 and 1, found {self.false_alarm_rate}")
         if not 0 < self.holdout < 1:
             raise ConfigError(f"holdout must be between 0 and 1, found {self.holdout}")
+        for name, known in (("precision", get_args(Precision)), ("accelerator", ACCELERATORS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}")
         model_class(self.model).Config.check_known(self.settings)
         preset(model_class(self.model), self.preset)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from daad.detector.evaluation import Row
     from daad.scoring.prediction import Prediction
 
-TRUTH = (0, 188, 212)
+TRUTH = (0, 220, 245)
 LONG_SIDE = 512  # pixels; twice what the page shows
 PAGE_BYTES = 3_300_000  # of all pictures together, before base64 makes them a third larger
 _PANEL_BYTES = 60_000
@@ -68,7 +68,9 @@ def choose(rows: list[Row], cases: int) -> list[Strip]:
     missed = bad[::-1][: min(cases, (len(bad) + 1) // 2)]
     alarms = good[: min(cases, (len(good) + 1) // 2)]
     return [
-        Strip("The most certain hits", "Defective images with the highest scores.", bad[: len(bad) - len(missed)][:cases]),
+        Strip(
+            "The most certain hits", "Defective images with the highest scores.", bad[: len(bad) - len(missed)][:cases]
+        ),
         Strip("Missed or nearly missed", "Defective images with the lowest scores, the lowest first.", missed),
         Strip("False alarms or nearest to it", "Good images with the highest scores, the highest first.", alarms),
         Strip("Typical good", "Good images with scores nearest to the median.", _typical(good, len(alarms), cases)),
@@ -99,7 +101,16 @@ def fill(strips: list[Strip], detector: Detector, samples: list[Sample]) -> list
             strip.cases.append(_case(row, sample, prediction, detector, limit, failures))
         except ImageError as error:
             failures.append(Failure(row.name, f"not shown: {error}"))
+    for strip in strips:
+        _drop_empty_columns(strip)
     return failures
+
+
+def _drop_empty_columns(strip: Strip) -> None:
+    """Leave out a picture that no case of the strip has, such as the ground truth of good images."""
+    shown = {panel.caption for case in strip.cases for panel in case.panels if panel.uri}
+    for case in strip.cases:
+        case.panels[:] = [panel for panel in case.panels if panel.caption in shown]
 
 
 def _case(
@@ -197,7 +208,7 @@ def _panel(caption: str, picture: RGB | None, limit: int) -> Panel:
 
 def data_uri(picture: RGB, limit: int = _PANEL_BYTES) -> str:
     """A picture as a data URI: PNG where that fits into `limit` bytes, else the best JPEG that does."""
-    kind, data = "png", _encoded(Image.fromarray(picture), "PNG", optimize=True)
+    kind, data = "png", _encoded(Image.fromarray(picture), "PNG", compress_level=4)
     for scale, quality in _ATTEMPTS:
         if len(data) <= limit:
             break

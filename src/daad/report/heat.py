@@ -87,7 +87,9 @@ def contours(mask: Mask) -> Mask:
     return mask & _dilated(~mask, edge=True)
 
 
-def save_pictures(folder: str | Path, prediction: Prediction, image: npt.NDArray[Any], map_threshold: float) -> list[Path]:
+def save_pictures(
+    folder: str | Path, prediction: Prediction, image: npt.NDArray[Any], map_threshold: float
+) -> list[Path]:
     """Write `<name>_heat.png` and `<name>_overlay.png` for an image (H, W, C) and return their paths.
 
     Sub-folders in the name are kept inside `folder`, unsafe characters become `_`, and nothing is ever written outside
@@ -112,7 +114,8 @@ def _ratio(anomaly_map: Map, threshold: float) -> Map:
         return np.where(_above(anomaly_map, threshold), SATURATION, 0).astype(np.float32)
     with np.errstate(over="ignore"):
         ratio = anomaly_map / max(np.float32(threshold), np.finfo(np.float32).smallest_subnormal)
-    return np.clip(np.nan_to_num(ratio, nan=0.0), 0, SATURATION).astype(np.float32)
+    clipped: Map = np.clip(np.nan_to_num(ratio, nan=0.0), 0, SATURATION).astype(np.float32)
+    return clipped
 
 
 def _above(anomaly_map: Map, threshold: float) -> Mask:

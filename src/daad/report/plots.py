@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,11 @@ GOOD, DEFECTIVE = "#3b7cb8", "#e07b27"
 # Stand-ins that become CSS variables, so that one picture serves light, dark and print.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"}
-_SIZE = (5.4, 4.0)
+_SIZE = (4.8, 3.7)
 _MAX_BINS = 40
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 8.5,
+    "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
@@ -33,7 +34,6 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
-    "axes.labelsize": 9,
     "grid.color": LINE,
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
@@ -59,7 +59,7 @@ def roc_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float, aur
         figure, axes = _figure()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
         axes.plot(false_positive, true_positive, color=GOOD, linewidth=1.8, label=f"AUROC {interval_text(auroc)}")
-        point = f"threshold in use: {y:.1%} found, {x:.1%} false alarms"
+        point = f"threshold in use: {100 * y:.1f} % found, {100 * x:.1f} % false alarms"
         axes.plot([x], [y], "o", color=DEFECTIVE, markersize=7, clip_on=False, linestyle="none", label=point)
         _percent(axes)
         axes.set_xlabel("good images flagged (false-positive rate)")
@@ -68,9 +68,7 @@ def roc_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float, aur
         return _svg(figure, "roc")
 
 
-def score_plot(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, held_out: npt.ArrayLike, threshold: float
-) -> str:
+def score_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, held_out: npt.ArrayLike, threshold: float) -> str:
     """Counts of the scores (n,) of good and defective test images over shared bins, with the threshold, as SVG.
 
     `held_out` (m,), the normal scores that set the threshold, are drawn as an outline. The score axis is logarithmic
@@ -86,7 +84,7 @@ def score_plot(
             chosen = score_array[label_array == label]
             counts = np.histogram(chosen, edges)[0]
             axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {len(chosen)})")
-        outline = f"good, held out for the threshold (n = {len(held)})"
+        outline = f"good, held out (n = {len(held)})"
         axes.stairs(np.histogram(held, edges)[0], edges, color=INK, linewidth=1.1, label=outline)
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=f"threshold {threshold:.4g}")
         if logarithmic:
@@ -116,7 +114,7 @@ def interval_text(interval: Interval) -> str:
     """A metric in words, such as "0.953 (95 % interval 0.921 to 0.978)"; without bounds where there are none."""
     if not np.isfinite([interval.low, interval.high]).all() or interval.low == interval.high:
         return f"{interval.value:.3f}"
-    return f"{interval.value:.3f} ({interval.level:.0%} interval {interval.low:.3f} to {interval.high:.3f})"
+    return f"{interval.value:.3f} ({100 * interval.level:.0f} % interval {interval.low:.3f} to {interval.high:.3f})"
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -126,7 +124,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 def _percent(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
 

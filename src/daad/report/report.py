@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from daad.data.sample import Failure, Sample
+from daad.errors import ConfigError
+from daad.metrics.intervals import Interval
 from daad.report import tables
 from daad.report.cases import TRUTH, Strip, choose, data_uri, fill
 from daad.report.heat import OUTLINE, SATURATION, heat_map
@@ -36,13 +39,13 @@ def write_report(
 
     `samples` are the labelled images that were evaluated; `cases` of them at most are shown of each sort, for which
     they are judged again. The file holds its pictures, is readable without scripts or a network, and stays under about
-    5 MB. Raises ValueError for negative `cases`, and NotADirectoryError where `folder` is a file.
+    5 MB. Raises ConfigError for negative `cases` or a `folder` that is a file.
     """
     if cases < 0:
-        raise ValueError(f"cases must be at least 0, found {cases}")
+        raise ConfigError(f"cases must be at least 0, found {cases}")
     target = Path(folder)
     if target.exists() and not target.is_dir():
-        raise NotADirectoryError(f"{target}: is a file; give a folder for the report")
+        raise ConfigError(f"{target}: is a file; give a folder for the report")
     strips = choose(evaluation.rows, cases)
     not_shown = fill(strips, detector, samples)
     page = _template().render(**_content(detector, evaluation, strips, not_shown, title))
@@ -93,7 +96,8 @@ def _plots(detector: Detector, evaluation: Evaluation) -> dict[str, Markup | Non
 
     labels, scores = evaluation.arrays()
     calibration = detector.calibration
-    roc = roc_plot(labels, scores, calibration.threshold, evaluation.metrics["image_auroc"])
+    auroc = evaluation.metrics.get("image_auroc", Interval(math.nan, math.nan, math.nan))
+    roc = roc_plot(labels, scores, calibration.threshold, auroc)
     histogram = score_plot(labels, scores, calibration.scores, calibration.threshold)
     return {"roc": None if roc is None else Markup(roc), "histogram": Markup(histogram)}
 

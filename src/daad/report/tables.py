@@ -19,13 +19,16 @@ METRICS = {
     "image_auroc": ("Image AUROC", "How often a defective image scores higher than a good one; 0.5 is chance."),
     "image_ap": ("Image AP", "Precision averaged over all shares of defects found; chance is the share of defects."),
     "image_f1_max": ("Image F1-max", "Best F1 over all thresholds; chosen on these images, so an upper bound."),
-    "image_fpr_at_95_tpr": ("FPR at 95 % TPR", "Good images flagged if 95 % of defects must be found; lower is better."),
+    "image_fpr_at_95_tpr": (
+        "FPR at 95 % TPR",
+        "Good images flagged if 95 % of defects must be found; lower is better.",
+    ),
     "pixel_auroc": ("Pixel AUROC", "The same as image AUROC for single pixels; high even for coarse maps."),
     "pixel_ap": ("Pixel AP", "Precision averaged over all shares of defective pixels found; strict for small defects."),
     "aupro_0.3": ("AUPRO 0.3", "Overlap with each defect, large or small, up to 30 % false-positive pixels."),
     "aupro_0.05": ("AUPRO 0.05", "The same up to 5 % false-positive pixels; the stricter view."),
 }
-NO_INTERVAL = "too little data to tell"
+NO_INTERVAL = "not available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,28 @@ def headline(evaluation: Evaluation, rate: float) -> str:
     """What was measured, in plain words: false alarms among good images, finds among defective ones."""
     good, bad = _flagged(evaluation, 0), _flagged(evaluation, 1)
     false_alarms = (
-        f"Of {_images(good[1], 'good')}, {_were(good[0])} flagged ({_share(*good)}; asked for: at most {rate:.3g} %)."
+        f"Of {_images(good[1], 'good')}, {_were(good[0])} flagged "
+        f"({_share(*good)}; asked for: at most {100 * rate:.3g} %)."
         if good[1]
         else "No good image was tested, so the false-alarm rate was not measured."
-    ).replace(f"{rate:.3g} %", f"{100 * rate:.3g} %")
+    )
     finds = (
         f"Of {_images(bad[1], 'defective')}, {_were(bad[0])} found ({_share(*bad)})."
         if bad[1]
         else "No defective image was tested, so the detection rate was not measured."
     )
     return f"{false_alarms} {finds}"
+
+
+def tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """The few numbers to see first, as (label, number, what it comes from)."""
+    counted = [("good images flagged", _flagged(evaluation, 0)), ("defective images found", _flagged(evaluation, 1))]
+    first = [
+        (label, _share(part, whole) if whole else "–", f"{part:,} of {whole:,}") for label, (part, whole) in counted
+    ]
+    table = {row.name: row for row in metric_table(evaluation)}
+    ranked = [table[METRICS[key][0]] for key in ("image_auroc", "aupro_0.3")]
+    return first + [(row.name, row.text, f"95 % interval {row.interval}") for row in ranked if row.value is not None]
 
 
 def metric_table(evaluation: Evaluation) -> list[Measure]:
@@ -87,9 +102,14 @@ def usage_table(detector: Detector, evaluation: Evaluation) -> list[tuple[str, s
         "and every p-value"
     )
     return [
-        ("Good images, training", _count(provenance.get("images", {}).get("fit")), "the model's weights", _print(prints, "fit")),
+        (
+            "Good images, training",
+            _count(provenance.get("images", {}).get("fit")),
+            "the model's weights",
+            _print(prints, "fit"),
+        ),
         ("Good images, held out", _count(len(calibration.scores)), held_out_set, _print(prints, "calibration")),
-        ("Test images", _count(tested), "nothing: they were only measured", "not used to set anything"),
+        ("Test images", _count(tested), "nothing: they were only measured", "–"),
     ]
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,9 +92,7 @@ def train(
     `progress(done, total)` is called after every step. Raises TrainingError for a loss that is not finite, with the
     step and the term named, and ArtifactError where a run to resume does not fit.
     """
-    fabric = Fabric(accelerator=accelerator, devices=1)
-    precision_used = resolve_precision(precision, fabric.device.type)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision_used)  # type: ignore[arg-type]
+    fabric, precision_used = _fabric(accelerator, precision)
     batches = ImageBatches(images, to_float, fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)
     trainer = _Trainer(fabric, model, batches, model.stages(len(images)), seed, run, progress or _ignore)
@@ -103,6 +102,19 @@ def train(
     total = sum(stage.steps for stage in trainer.stages)
     seconds = monotonic() - started
     return TrainingSummary(total, seconds, precision_used, trainer.resumed_at, trainer.last_terms)
+
+
+def _fabric(accelerator: str, precision: Precision) -> tuple[Fabric, str]:
+    """Fabric on one device in the resolved precision; it announces itself in the log, which nobody asked for."""
+    logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        device = Fabric(accelerator=accelerator, devices=1).device
+        used = resolve_precision(precision, device.type)
+        return Fabric(accelerator=accelerator, devices=1, precision=used), used  # type: ignore[arg-type]
+    finally:
+        logger.setLevel(level)
 
 
 class _Trainer:

@@ -1,0 +1,212 @@
+"""The command line end to end: what it writes, what it says, its exit status."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from daad.cli import run
+from daad.cli.progress import ProgressBar, time_left
+from daad.data.demo import write_demo_split
+from daad.data.layouts import read_layout
+from tests.images import save_png, striped
+
+FIT = ["--model", "ae", "--image-size", "32", "--steps", "60", "--set", "size=nano", "--set", "batch-size=4"]
+
+
+@pytest.fixture(scope="module")
+def detector(mvtec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("cli") / "detector"
+    assert run(["fit", str(mvtec_folder), "-o", str(place), *FIT]) == 0
+    return place
+
+
+def test_fit_says_what_it_made_and_keeps_its_run_beside(detector: Path) -> None:
+    assert (detector / "manifest.json").is_file()
+    assert (detector.with_name("detector.run") / "log.csv").is_file()
+
+
+def test_fit_resumes(mvtec_folder: Path, detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fit", str(mvtec_folder), "-o", str(detector), *FIT, "--resume"]) == 0
+    assert "threshold" in capsys.readouterr().out
+
+
+def test_evaluate_writes_metrics_predictions_and_page(detector: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+    assert run(["evaluate", str(detector), str(mvtec_folder), "-o", str(tmp_path / "out")]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    for name in ("image_auroc", "image_ap", "image_f1_max", "image_fpr_at_95_tpr", "pixel_auroc", "pixel_ap"):
+        assert set(metrics[name]) == {"value", "low", "high", "level"}, name
+    assert 0 <= metrics["aupro_0.3"]["value"] <= 1 and 0 <= metrics["aupro_0.05"]["value"] <= 1
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12 and {row["label"] for row in rows} == {"0", "1"}
+    assert "<html" in (tmp_path / "out" / "index.html").read_text().lower()
+
+
+def test_evaluate_records_a_bad_image_and_fails_at_the_end(detector: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    data = Path(shutil.copytree(mvtec_folder, tmp_path / "data"))
+    (data / "test" / "good" / "000.png").write_bytes(b"broken")
+    assert run(["evaluate", str(detector), str(data), "-o", str(tmp_path / "out")]) == 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["counts"] == {"good": 5, "anomalous": 6, "failed": 1}
+    assert "000.png" in metrics["failures"][0]["reason"]
+    assert "broken" not in (tmp_path / "out" / "predictions.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_predict_writes_a_table(detector: Path, mvtec_folder: Path, tmp_path: Path, ending: str) -> None:
+    target = tmp_path / f"results.{ending}"
+    assert run(["predict", str(detector), str(mvtec_folder / "test" / "spot"), "-o", str(target)]) == 0
+    if ending == "csv":
+        with target.open(newline="") as file:
+            rows = [{**row, "regions": json.loads(row["regions"])} for row in csv.DictReader(file)]
+    elif ending == "jsonl":
+        rows = [json.loads(line) for line in target.read_text().splitlines()]
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        rows = parquet.read_table(target).to_pylist()
+    assert len(rows) == 6
+    assert {"name", "score", "p_value", "is_anomalous", "threshold", "regions", "error"} == set(rows[0])
+    assert all(float(row["score"]) >= 0 and 0 < float(row["p_value"]) <= 1 for row in rows)
+
+
+def test_predict_prints_csv_and_draws_pictures_on_request(
+    detector: Path, mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = mvtec_folder / "test" / "spot" / "000.png"
+    assert run(["predict", str(detector), str(image), "--pictures", str(tmp_path / "pictures")]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert rows[0]["name"].endswith("000.png")
+    assert len(list((tmp_path / "pictures").rglob("*.png"))) == 2
+
+
+def test_predict_goes_on_after_a_bad_image_and_says_so(
+    detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index, image in enumerate(striped(3, 32, 32, 1)):
+        save_png(tmp_path / "in" / f"{index}.png", image)
+    (tmp_path / "in" / "1.png").write_bytes(b"")
+    target = tmp_path / "out.jsonl"
+    assert run(["predict", str(detector), str(tmp_path / "in"), "-o", str(target)]) == 1
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [row["error"] is None for row in rows] == [True, False, True]
+    assert rows[1]["score"] is None and rows[1]["is_anomalous"] is None
+    assert "1 could not be judged" in capsys.readouterr().err
+
+
+def test_the_false_alarm_rate_can_be_set_when_predicting(detector: Path, mvtec_folder: Path, tmp_path: Path) -> None:
+    for rate in ("0.4", "0.9"):
+        target = tmp_path / f"{rate}.jsonl"
+        command = ["predict", str(detector), str(mvtec_folder / "test"), "-o", str(target), "--false-alarm-rate", rate]
+        assert run(command) == 0
+    thresholds = [json.loads((tmp_path / f"{r}.jsonl").read_text().splitlines()[0])["threshold"] for r in ("0.4", "0.9")]
+    assert thresholds[0] > thresholds[1]
+
+
+def test_info_tells_what_a_detector_is(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", str(detector)]) == 0
+    told = yaml.safe_load(capsys.readouterr().out)
+    assert run(["info", str(detector), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert told["model"] == "ae" and told["provenance"]["seed"] == 0
+
+
+def test_models_lists_all_and_the_settings_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models"]) == 0
+    assert "daad+" in capsys.readouterr().out
+    assert run(["models", "daad"]) == 0
+    assert "division_rate" in capsys.readouterr().out
+
+
+def test_printed_settings_can_be_given_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fit", "--print-config", "--model", "daad", "--seed", "7", "--set", "division_rate=[4, 4, 2]"]
+    assert run([*command, "--image-size", "64", "96"]) == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "config.yaml").write_text(printed)
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "config.yaml")]) == 0
+    assert capsys.readouterr().out == printed
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "config.yaml"), "--seed", "8"]) == 0
+    told = yaml.safe_load(capsys.readouterr().out)
+    assert told["seed"] == 8 and told["image_size"] == [64, 96] and told["settings"]["division_rate"] == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["fit", "nowhere", "-o", "d"], 1, "nowhere"),
+        (["fit", "nowhere"], 2, "--output is missing"),
+        (["fit", "-o", "d"], 2, "DATA is missing"),
+        (["fit", "nowhere", "-o", "d", "--model", "dadd"], 2, "did you mean 'daad'"),
+        (["fit", "nowhere", "-o", "d", "--set", "stepz=3"], 2, "did you mean 'steps'"),
+        (["fit", "nowhere", "-o", "d", "--set", "steps"], 2, "expected NAME=VALUE"),
+        (["fit", "nowhere", "-o", "d", "--seed", "many"], 2, "seed"),
+        (["fit", "nowhere", "-o", "d", "--config", "absent.yaml"], 2, "absent.yaml"),
+        (["fit", "nowhere", "-o", "d", "--preste", "small"], 2, "preste"),
+        (["predict", "nowhere", "images"], 1, "nowhere: no such detector"),
+        (["evaluate", "nowhere", "images"], 2, "output"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_wrong_input_gives_one_clear_message_and_the_right_status(
+    arguments: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == status
+    told = capsys.readouterr()
+    assert message in told.out + told.err
+    assert "Traceback" not in told.out + told.err
+
+
+def test_a_config_with_an_unknown_key_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("modle: ae\n")
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "c.yaml")]) == 2
+    assert "did you mean 'model'" in capsys.readouterr().err
+
+
+def test_an_occupied_output_is_refused_before_training(mvtec_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fit", str(mvtec_folder), "-o", str(mvtec_folder), *FIT]) == 1
+    assert "already exists and is not a daad detector" in capsys.readouterr().err
+
+
+def test_the_estimate_of_the_time_left_is_the_mean_pace_so_far() -> None:
+    assert time_left(10, 100, 200) == "about 0:20 left"
+    assert time_left(60, 10, 20) == "about 2:00 left"
+    assert time_left(0, 0, 10) == time_left(5, 5, 0) == ""
+
+
+def test_without_a_terminal_progress_is_a_few_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as progress:
+        for done in range(1, 1001):
+            progress("train", done, 1000)
+    assert 5 <= len(capsys.readouterr().err.splitlines()) <= 12
+
+
+def test_the_demo_split_is_seeded_disjoint_and_of_monocrystalline_cells(tmp_path: Path) -> None:
+    pytest.importorskip("elpv_dataset")
+    first, again = (write_demo_split(tmp_path / name, 0).read_text() for name in ("a", "b"))
+    assert first == again != write_demo_split(tmp_path / "c", 1).read_text()
+    train = read_layout(tmp_path / "a" / "split.csv", split="train")
+    test = read_layout(tmp_path / "a" / "split.csv", split="test")
+    assert not {s.name for s in train} & {s.name for s in test}
+    assert len(train) > 400 and sum(s.label == 0 for s in test) == 100 and sum(s.label == 1 for s in test) > 200
+
+
+def test_the_demo_runs_from_images_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("elpv_dataset")
+    assert run(["demo", "-o", str(tmp_path / "demo"), "--model", "ae", "--steps", "2"]) == 0
+    assert "image AUROC" in capsys.readouterr().out
+    assert np.isfinite(json.loads((tmp_path / "demo" / "report" / "metrics.json").read_text())["image_auroc"]["value"])

@@ -1,0 +1,58 @@
+"""Losses, error maps, discriminator, batch-norm re-estimation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy import ndimage
+
+from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
+from daad.nn.discriminators import Discriminator
+from daad.nn.error_maps import GaussianBlur, squared_error_map
+from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
+
+
+def test_squared_error_is_the_mean_over_all_elements() -> None:
+    a, b = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
+    torch.testing.assert_close(squared_error_per_image(a, b), ((a - b) ** 2).mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(squared_error_map(a, b)[:, 0], ((a - b) ** 2).mean(dim=1))
+
+
+def test_real_and_fake_losses_are_the_original_gan_terms() -> None:
+    logits = torch.randn(6)
+    torch.testing.assert_close(real_loss(logits), -torch.log(torch.sigmoid(logits)).mean())
+    torch.testing.assert_close(fake_loss(logits), -torch.log(1 - torch.sigmoid(logits)).mean())
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.8, 2.0])
+def test_blur_equals_scipy(sigma: float) -> None:
+    maps = torch.rand(2, 1, 20, 24)
+    found = GaussianBlur(sigma, 20, 24)(maps)
+    radius = GaussianBlur(sigma, 20, 24).radius
+    expected = [ndimage.gaussian_filter(m.numpy(), sigma, mode="mirror", radius=radius) for m in maps[:, 0]]
+    torch.testing.assert_close(found[:, 0], torch.tensor(expected))
+
+
+def test_a_blur_wider_than_the_map_is_cut_to_it() -> None:
+    assert torch.isfinite(GaussianBlur(50.0, 16, 32)(torch.rand(1, 1, 16, 32))).all()
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (32, 32), (64, 160), (256, 256)])
+def test_the_discriminator_takes_any_size_and_gives_one_logit_an_image(shape: tuple[int, int]) -> None:
+    net = Discriminator(2, *shape, width=4, max_width=16, features=5).eval()
+    images = torch.rand(3, 2, *shape)
+    features = net.features(images)
+    assert features.shape[:2] == (3, 5)
+    assert net(images).shape == (3,)
+    torch.testing.assert_close(net.classify(features), net(images))
+
+
+def test_batch_norm_statistics_become_those_of_the_data() -> None:
+    block = ConvBNReLU(1, 4)
+    data = [torch.rand(8, 1, 16, 16) for _ in range(3)]
+    reestimate_batch_norms(block, block, lambda: iter(data))
+    seen = block[0](torch.cat(data))
+    torch.testing.assert_close(block[1].running_mean, seen.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(block[1].running_var, seen.var(dim=(0, 2, 3)), rtol=1e-2, atol=1e-4)
+    assert not block.training
+    assert block[1].momentum == 0.1

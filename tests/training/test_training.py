@@ -1,0 +1,184 @@
+"""The loop, its batches, checkpoints and log."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from daad import ArtifactError, Detector, TrainingError
+from daad.artifact.build import build
+from daad.data.preprocess import to_float
+from daad.models.base import Stage
+from daad.training.batches import ImageBatches, batch_indices
+from daad.training.checkpoint import write_atomically
+from daad.training.loop import RunFolder, learning_rate_at, train
+from tests.images import striped
+
+SHAPE = {"height": 32, "width": 32, "channels": 1, "size": "nano", "batch_size": 4}
+
+
+def run(folder: Path, steps: int = 6, *, identity: str = "a", resume: bool = False, **options: object):
+    torch.manual_seed(0)
+    model = build("ae", {**SHAPE, "steps": steps})
+    place = RunFolder(folder, identity, checkpoint_every=2, resume=resume)
+    images = striped(8, 32, 32, 1)
+    summary = train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true", run=place, **options)
+    return model, summary
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("images", "batch"), [(10, 4), (3, 8), (1, 1), (7, 7)])
+def test_every_image_is_seen_equally_often(images: int, batch: int) -> None:
+    size = min(images, batch)
+    seen = np.concatenate([batch_indices(0, 0, step, images, batch) for step in range(images)])
+    assert (np.bincount(seen, minlength=images) == size).all()
+    first_epoch = seen[:images]
+    assert sorted(first_epoch) == list(range(images))
+
+
+def test_batches_depend_on_seed_and_stage_and_on_nothing_else() -> None:
+    one = batch_indices(1, 0, 5, 50, 8)
+    assert (one == batch_indices(1, 0, 5, 50, 8)).all()
+    assert (one != batch_indices(2, 0, 5, 50, 8)).any()
+    assert (one != batch_indices(1, 1, 5, 50, 8)).any()
+
+
+def test_a_lone_last_image_joins_the_batch_before_it() -> None:
+    batches = ImageBatches(striped(9, 16, 16, 1), to_float, torch.device("cpu"))
+    assert [len(batch) for batch in batches.in_order(4)] == [4, 5]
+    assert [len(batch) for batch in batches.in_order(3)] == [3, 3, 3]
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate_at(step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.05, rel=0.01)
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+
+
+def test_the_log_has_a_row_a_step_and_term(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert [(row["step"], row["term"]) for row in rows(tmp_path)] == [(str(step), "rec") for step in range(6)]
+
+
+def test_progress_counts_every_step(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    run(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(step, 6) for step in range(1, 7)]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(step: int):
+    def progress(done: int, total: int) -> None:
+        if done == step:
+            raise Stop
+
+    return progress
+
+
+def test_a_resumed_log_reads_as_if_the_run_had_never_stopped(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        run(tmp_path / "cut", progress=stop_at(5))
+    run(tmp_path / "cut", resume=True)
+    run(tmp_path / "whole")
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_trains_no_step_more(tmp_path: Path) -> None:
+    first, _ = run(tmp_path)
+    seen: list[int] = []
+    second, summary = run(tmp_path, resume=True, progress=lambda done, total: seen.append(done))
+    assert seen == [] and summary.resumed_at == 6
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+
+
+def test_resume_without_a_checkpoint_starts_at_the_beginning(tmp_path: Path) -> None:
+    _, summary = run(tmp_path, resume=True)
+    assert summary.resumed_at == 0
+
+
+def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(ArtifactError, match="other settings, data or seed"):
+        run(tmp_path, identity="b", resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> None:
+    run(tmp_path)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(ArtifactError, match="checkpoint.safetensors: the checkpoint cannot be read"):
+        run(tmp_path, resume=True)
+
+
+def test_settings_of_another_run_are_refused_through_the_detector(tmp_path: Path) -> None:
+    images = striped(8, 32, 32, 1)
+    options = {"model": "ae", "image_size": 32, "size": "nano", "batch_size": 4, "run": tmp_path, "checkpoint_every": 2}
+    Detector.fit(images, steps=2, **options)
+    with pytest.raises(ArtifactError, match="other settings"):
+        Detector.fit(images, steps=2, lambda_rec=7.0, resume=True, **options)
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    write_atomically(target, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_stages_run_in_order_with_their_hooks() -> None:
+    model = build("ae", {**SHAPE, "steps": 2})
+    (real,) = model.stages(8)
+    happened: list[str] = []
+    stages = [
+        Stage(
+            name,
+            real.players,
+            2,
+            4,
+            begin=lambda batches, n=name: happened.append(f"{n} begins with {sum(map(len, batches()))}"),
+            after_step=lambda batch, n=name: happened.append(f"{n} stepped"),
+            end=lambda batches, n=name: happened.append(f"{n} ends"),
+        )
+        for name in ("one", "two")
+    ]
+    model.stages = lambda images: stages  # type: ignore[method-assign]
+    train(model, striped(8, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+    assert happened == [
+        f"{n} {what}" for n in ("one", "two") for what in ("begins with 8", "stepped", "stepped", "ends")
+    ]
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(TrainingError, match="no images"):
+        train(build("ae", {**SHAPE, "steps": 1}), striped(0, 32, 32, 1), to_float, seed=0, accelerator="cpu")
+
+
+def test_tensorboard_gets_the_terms_where_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("0/generator/rec")] == list(range(6))
