@@ -37,7 +37,26 @@ _HOMES = {
     "TrainingError": "daad.errors",
 }
 
-__all__ = [*sorted(_HOMES), "__version__", "load", "models"]
+__all__ = [
+    "AnomalyModel",
+    "ArtifactError",
+    "Calibration",
+    "ConfigError",
+    "DaadError",
+    "DataError",
+    "Detector",
+    "Evaluation",
+    "ImageError",
+    "Interval",
+    "Prediction",
+    "Preprocess",
+    "Region",
+    "Sample",
+    "TrainingError",
+    "__version__",
+    "load",
+    "models",
+]
 __version__ = "0.1.0"
 
 

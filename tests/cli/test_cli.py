@@ -108,7 +108,9 @@ def test_the_false_alarm_rate_can_be_set_when_predicting(detector: Path, mvtec_f
         target = tmp_path / f"{rate}.jsonl"
         command = ["predict", str(detector), str(mvtec_folder / "test"), "-o", str(target), "--false-alarm-rate", rate]
         assert run(command) == 0
-    thresholds = [json.loads((tmp_path / f"{r}.jsonl").read_text().splitlines()[0])["threshold"] for r in ("0.4", "0.9")]
+    thresholds = [
+        json.loads((tmp_path / f"{r}.jsonl").read_text().splitlines()[0])["threshold"] for r in ("0.4", "0.9")
+    ]
     assert thresholds[0] > thresholds[1]
 
 

@@ -1,7 +1,7 @@
 """What every model promises. A model's own test class inherits this, names the model, and adds its paper's facts.
 
-    class TestMyModel(ModelContract):
-        name = "my-model"
+class TestMyModel(ModelContract):
+    name = "my-model"
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class ModelContract:
             together = model(images)
             alone = [model(images[i : i + 1]) for i in range(5)]
         torch.testing.assert_close(together.score, torch.cat([o.score for o in alone]), rtol=1e-4, atol=1e-7)
-        torch.testing.assert_close(together.anomaly_map, torch.cat([o.anomaly_map for o in alone]), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(
+            together.anomaly_map, torch.cat([o.anomaly_map for o in alone]), rtol=1e-3, atol=1e-6
+        )
 
     @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
     def test_odd_image_sizes_and_depths_go_from_fit_to_prediction(self, dtype: str) -> None:

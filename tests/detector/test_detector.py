@@ -104,7 +104,9 @@ def test_batch_size_and_workers_do_not_change_a_score(detector: Detector) -> Non
     images = striped(7, 32, 32, 1, seed=3)
     one = detector.decision_function(images, batch_size=1)
     np.testing.assert_allclose(detector.decision_function(images, batch_size=7), one, rtol=1e-4)
-    assert [p.score for p in detector.predict(images, workers=1)] == [p.score for p in detector.predict(images, workers=4)]
+    assert [p.score for p in detector.predict(images, workers=1)] == [
+        p.score for p in detector.predict(images, workers=4)
+    ]
 
 
 def test_the_decision_is_the_thresholds_and_agrees_with_the_p_value(detector: Detector) -> None:

@@ -87,6 +87,16 @@ class TestDAADPlus(ModelContract):
         expected = 0.3 * squared_error_per_image(images, output.reconstruction)
         torch.testing.assert_close(output.score, expected + 0.7 * squared_error_per_image(*features))
 
+    def test_balanced_terms_have_unit_spread_over_the_training_images(self) -> None:
+        model = self.tiny(gamma=0.5, balance=True)
+        batches = [torch.rand(4, 1, 32, 32) for _ in range(3)]
+        model.settle(lambda: iter(batches))
+        with torch.no_grad():
+            terms = torch.cat([model.terms(b, super(DAADPlus, model).forward(b)) for b in batches], dim=1)
+            torch.testing.assert_close(model.spread, terms.std(dim=1, correction=0))
+            expected = 0.5 * (terms / model.spread[:, None]).sum(dim=0)
+            torch.testing.assert_close(torch.cat([model(b).score for b in batches]), expected)
+
     def test_the_losses_are_the_papers_terms(self) -> None:
         (stage,) = self.tiny().stages(8)
         generator, discriminator = stage.players

@@ -76,20 +76,20 @@ def test_progress_counts_every_step(tmp_path: Path) -> None:
     assert seen == [(step, 6) for step in range(1, 7)]
 
 
-class Stop(Exception):
+class StopNow(Exception):
     pass
 
 
 def stop_at(step: int):
     def progress(done: int, total: int) -> None:
         if done == step:
-            raise Stop
+            raise StopNow
 
     return progress
 
 
 def test_a_resumed_log_reads_as_if_the_run_had_never_stopped(tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopNow):
         run(tmp_path / "cut", progress=stop_at(5))
     run(tmp_path / "cut", resume=True)
     run(tmp_path / "whole")
@@ -101,7 +101,9 @@ def test_resuming_a_finished_run_trains_no_step_more(tmp_path: Path) -> None:
     seen: list[int] = []
     second, summary = run(tmp_path, resume=True, progress=lambda done, total: seen.append(done))
     assert seen == [] and summary.resumed_at == 6
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_resume_without_a_checkpoint_starts_at_the_beginning(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from daad.models.registry import model_class
 def build(name: str, settings: Mapping[str, Any]) -> AnomalyModel:
     """A model with fresh weights; ConfigError for an unknown name or setting."""
     cls = model_class(name)
-    return cls(cls.Config.make(**settings))  # type: ignore[call-arg]
+    return cls(cls.Config.make(**settings))
 
 
 def preset_settings(name: str, preset_name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A fitted model as an ONNX graph, with a proof that it gives the same numbers.
 
-    image: uint8 or uint16 (N, H, W, C), already resized by Preprocess  ->  score (N,), anomaly_map (N, H, W)
+image: uint8 or uint16 (N, H, W, C), already resized by Preprocess  ->  score (N,), anomaly_map (N, H, W)
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from daad.errors import ArtifactError
 from daad.scoring.calibration import Calibration
 
 SCHEMA = 1
-KIND = "daad-detector"
+KIND: Literal["daad-detector"] = "daad-detector"
 MAX_MANIFEST_BYTES = 64 * 2**20
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -38,7 +38,7 @@ def demo(
 
     started = monotonic()
     split = write_demo_split(output, seed)
-    settings = {} if steps is None else {"steps": steps}
+    settings: dict[str, Any] = {} if steps is None else {"steps": steps}
     place = output / "detector"
     with ProgressBar() as progress:
         detector = Detector.fit(split, model=model, seed=seed, run=run_folder(place), progress=progress, **settings)

@@ -39,5 +39,7 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
         "config": found.model.config.model_dump(mode="json"),
         "provenance": found.provenance,
     }
-    print(json_module.dumps(facts, indent=2) if json else yaml.safe_dump(facts, sort_keys=False), end="\n" if json else "")
+    print(
+        json_module.dumps(facts, indent=2) if json else yaml.safe_dump(facts, sort_keys=False), end="\n" if json else ""
+    )
     return 0

@@ -210,7 +210,9 @@ class Detector:
         images = golden["image"].numpy().astype(self.preprocess.dtype)
         expected, found = float(golden["score"][0]), float(score_batch(self.model, self.preprocess, images).score[0])
         if not math.isclose(expected, found, rel_tol=GOLDEN_TOLERANCE, abs_tol=1e-9):
-            raise ArtifactError(f"{where}: its golden sample scores {found:.6g} here but {expected:.6g} where it was saved")
+            raise ArtifactError(
+                f"{where}: its golden sample scores {found:.6g} here but {expected:.6g} where it was saved"
+            )
 
 
 def prepare_output(path: Path) -> None:

@@ -138,7 +138,9 @@ def _update_pixels(pixels: PixelMetrics, sample: Sample, prediction: Prediction,
     pixels.update(prediction.anomaly_map, mask, sample.name)
 
 
-def _summarise(rows: list[Row], failures: list[Failure], pixels: PixelMetrics, without_mask: Counter[str]) -> Evaluation:
+def _summarise(
+    rows: list[Row], failures: list[Failure], pixels: PixelMetrics, without_mask: Counter[str]
+) -> Evaluation:
     labels, scores = np.array([r.label for r in rows]), np.array([r.score for r in rows])
     flagged = np.array([r.is_anomalous for r in rows], dtype=float)
     metrics = {name: bootstrap(metric, labels, scores) for name, metric in IMAGE_METRICS.items()}

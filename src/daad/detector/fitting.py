@@ -1,6 +1,6 @@
 """How a detector comes about: good images in; part trains the model, the held-out rest calibrates it.
 
-    layout -> probe -> Preprocess -> hold out -> cache both -> train -> score held-out -> Calibration -> Fitted
+layout -> probe -> Preprocess -> hold out -> cache both -> train -> score held-out -> Calibration -> Fitted
 """
 
 from __future__ import annotations
@@ -134,17 +134,14 @@ def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], lis
 def _cached_parts(
     samples: list[Sample], preprocess: Preprocess, plan: FitPlan, options: RunOptions, report: Progress
 ) -> tuple[CachedImages, CachedImages]:
-    parts, start = [], 0
-    for name, part in zip(("fit", "calibration"), hold_out(samples, plan.holdout, plan.seed), strict=True):
+    total = len(samples)
+
+    def cached(name: str, part: list[Sample], before: int) -> CachedImages:
         folder = options.folder / "cache" / name if options.folder and options.cache else None
-        done_before = start
-        parts.append(
-            cache_images(
-                part, preprocess, folder, progress=lambda done, _, n=done_before: report("read", n + done, len(samples))
-            )
-        )
-        start += len(part)
-    return parts[0], parts[1]
+        return cache_images(part, preprocess, folder, progress=lambda done, _: report("read", before + done, total))
+
+    learn, held_out = hold_out(samples, plan.holdout, plan.seed)
+    return cached("fit", learn, 0), cached("calibration", held_out, len(learn))
 
 
 def _fresh_model(plan: FitPlan, preprocess: Preprocess) -> AnomalyModel:
@@ -224,7 +221,10 @@ def _provenance(
 @contextmanager
 def _repeatable(seed: int) -> Iterator[None]:
     """Seed torch and ask it for deterministic kernels, and leave the caller's state as it was."""
-    strict, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -236,4 +236,3 @@ def _repeatable(seed: int) -> Iterator[None]:
 
 def _silent(phase: str, done: int, total: int, /) -> None:
     """No progress asked for."""
-

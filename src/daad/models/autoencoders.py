@@ -7,7 +7,7 @@ Source: DAAD (Hou et al., ICCV 2021), comparison table; MemAE (Gong et al., ICCV
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -108,7 +108,7 @@ class AE(Reconstructor):
     """The generator without skips and memories: the raw bottleneck is all the decoder sees."""
 
     Config: ClassVar[type[ModelConfig]] = ReconstructionConfig
-    presets = {
+    presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
         "small": Preset(64, {"size": "small", "steps": 1000}),
     }
@@ -176,4 +176,4 @@ class MemAE(Reconstructor):
 
 
 def _nearest(length: int) -> int:
-    return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
+    return MULTIPLE * max(1, (length + MULTIPLE // 2) // MULTIPLE)

@@ -1,7 +1,7 @@
 """The contract between a model and the house: a typed config, an exportable forward, and how it is trained.
 
-    images -> AnomalyModel.forward -> Output(score, anomaly_map, reconstruction)
-    AnomalyModel.stages() -> [Stage(players stepped in turn, hooks, steps)] -> the one training loop
+images -> AnomalyModel.forward -> Output(score, anomaly_map, reconstruction)
+AnomalyModel.stages() -> [Stage(players stepped in turn, hooks, steps)] -> the one training loop
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ Source: Hou et al., "Divide-and-Assemble: Learning Block-wise Memory for Unsuper
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import ClassVar, Self
@@ -54,7 +55,7 @@ class DAADConfig(MemoryConfig):
         rate = self.division_rate
         if isinstance(rate, tuple) and isinstance(rate[0], tuple):
             return tuple(r for r in rate if isinstance(r, tuple))
-        return tuple(self._rate_at(level, rate) for level in range(1, LEVELS + 1))  # type: ignore[arg-type]
+        return tuple(self._rate_at(level, rate) for level in range(1, LEVELS + 1))
 
     def _rate_at(self, level: int, rate: int | Rate | None) -> Rate:
         if isinstance(rate, tuple):
@@ -72,7 +73,7 @@ class DAAD(Reconstructor):
     """Autoencoder in which every path from encoder to decoder is a block-wise memory."""
 
     Config: ClassVar[type[ModelConfig]] = DAADConfig
-    presets = {
+    presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
         "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1}),
     }
@@ -89,11 +90,13 @@ class DAADPlusConfig(DAADConfig):
     lambda_adv: float = Field(1.0, ge=0, description="weight of L_adv")
     lambda_ali: float = Field(1.0, ge=0, description="weight of L_ali, the alignment of discriminator features")
     gamma: float = Field(0.9, ge=0, le=1, description="share of R in the score; the rest is L")
+    balance: bool = Field(False, description="divide R and L by their spread over the training images before mixing")
     discriminator_width: int | None = Field(None, ge=1, description="channels of its first layer; None: from size")
     discriminator_max_width: int = Field(512, ge=1, description="cap of its channels, which double at each layer")
     discriminator_features: int = Field(100, ge=1, description="length of f_D at each place")
 
 
+SMALLEST_SPREAD = 1e-8
 DISCRIMINATOR_WIDTHS = {"nano": 16, "small": 32, "paper": 64}
 
 
@@ -101,11 +104,12 @@ class DAADPlus(DAAD):
     """DAAD with adversarial learning; the discriminator's features join the score."""
 
     Config: ClassVar[type[ModelConfig]] = DAADPlusConfig
-    presets = {
+    presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
         "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1, "learning_rate": 1e-3}),
     }
     config: DAADPlusConfig
+    spread: Tensor
 
     def __init__(self, config: DAADPlusConfig) -> None:
         super().__init__(config)
@@ -117,15 +121,20 @@ class DAADPlus(DAAD):
             max_width=config.discriminator_max_width,
             features=config.discriminator_features,
         )
+        self.register_buffer("spread", torch.ones(2))  # of R and L over the training images, where they are balanced
 
     def forward(self, images: Tensor) -> Output:
         output = super().forward(images)
+        r_x, l_x = self.terms(images, output) / self.spread[:, None]  # R(x) and L(x)
+        gamma = self.config.gamma
+        return output._replace(score=gamma * r_x + (1 - gamma) * l_x)
+
+    def terms(self, images: Tensor, output: Output) -> Tensor:
+        """R(x) and L(x) of each image, (2, B): the error of the image, and of its discriminator features."""
         assert output.reconstruction is not None
         real = self.discriminator.features(images)
         fake = self.discriminator.features(output.reconstruction)
-        gamma = self.config.gamma
-        score = gamma * output.score + (1 - gamma) * squared_error_per_image(real, fake)
-        return output._replace(score=score)
+        return torch.stack([output.score, squared_error_per_image(real, fake)])
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
@@ -158,10 +167,16 @@ class DAADPlus(DAAD):
 
     def settle(self, batches: Batches) -> None:
         super().settle(batches)
-        with_rebuilt = partial(_with_rebuilt, self, batches)
+
+        def with_rebuilt() -> Iterator[Tensor]:  # what the discriminator meets when scoring
+            return chain.from_iterable((batch, self.generator(batch)) for batch in batches())
+
         reestimate_batch_norms(self.discriminator, self.discriminator, with_rebuilt)
+        if self.config.balance:
+            self._balance(batches)
 
-
-def _with_rebuilt(model: DAADPlus, batches: Batches):  # type: ignore[no-untyped-def]
-    """Each batch of images, then the same rebuilt: what the discriminator meets when scoring."""
-    return chain.from_iterable((batch, model.generator(batch)) for batch in batches())
+    @torch.no_grad()
+    def _balance(self, batches: Batches) -> None:
+        """R and L live on unlike scales, and L's is whatever the discriminator happens to have learnt."""
+        terms = torch.cat([self.terms(batch, Reconstructor.forward(self, batch)) for batch in batches()], dim=1)
+        self.spread.copy_(terms.std(dim=1, correction=0).clamp_min(SMALLEST_SPREAD))

@@ -36,11 +36,13 @@ class Discriminator(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """f_D: the extractor's output just before the classifier, (B, features, h, w)."""
-        return self.extractor(images)
+        found: Tensor = self.extractor(images)
+        return found
 
     def classify(self, features: Tensor) -> Tensor:
         """One real/fake logit an image, (B,)."""
-        return self.classifier(features).mean(dim=(1, 2, 3))
+        logits: Tensor = self.classifier(features)
+        return logits.mean(dim=(1, 2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.features(images))

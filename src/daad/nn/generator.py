@@ -6,6 +6,7 @@ Source: DAAD (Hou et al., ICCV 2021), figure of the framework. Widths, kernels a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from daad.nn.convs import ConvBNReLU, Down, Up
 
 LEVELS = 4
-MULTIPLE = 2**LEVELS
+MULTIPLE: int = 1 << LEVELS
 
 OutputActivation = Literal["sigmoid", "none", "conv_bn_relu"]
 
@@ -37,7 +38,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = ConvBNReLU(channels, widths[0])
-        self.downs = nn.ModuleList(Down(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.downs = nn.ModuleList(Down(a, b) for a, b in pairwise(widths))
         self.bridges = nn.ModuleList(bridge or nn.Identity() for bridge in bridges)
         self.crossed = [bridge is not None for bridge in bridges]
         # The up path halves the resolution gap and takes the width of the level it reaches; a crossed level doubles it.
@@ -61,7 +62,8 @@ class Generator(nn.Module):
         for step, layer in enumerate(self.ups):
             skip = crossed[LEVELS - 1 - step] if step else None
             up = layer(up if skip is None else torch.cat([skip, up], dim=1))
-        return self.head(up)
+        image: Tensor = self.head(up)
+        return image
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.encode(images)

@@ -67,10 +67,9 @@ def choose(rows: list[Row], cases: int) -> list[Strip]:
     good = sorted((row for row in rows if not row.label), key=lambda row: -row.score)
     missed = bad[::-1][: min(cases, (len(bad) + 1) // 2)]
     alarms = good[: min(cases, (len(good) + 1) // 2)]
+    hits = [row for row in bad[: len(bad) - len(missed)] if row.is_anomalous][:cases]
     return [
-        Strip(
-            "The most certain hits", "Defective images with the highest scores.", bad[: len(bad) - len(missed)][:cases]
-        ),
+        Strip("The most certain hits", "Defective images that were found, with the highest scores.", hits),
         Strip("Missed or nearly missed", "Defective images with the lowest scores, the lowest first.", missed),
         Strip("False alarms or nearest to it", "Good images with the highest scores, the highest first.", alarms),
         Strip("Typical good", "Good images with scores nearest to the median.", _typical(good, len(alarms), cases)),

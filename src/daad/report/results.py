@@ -25,7 +25,7 @@ def write_results(detector: Detector, evaluation: Evaluation, data: Any, folder:
 
 
 def metrics_record(detector: Detector, evaluation: Evaluation) -> dict[str, Any]:
-    """Every metric as {value, low, high, level}, null where the data cannot give it; then what they were measured on."""
+    """Every metric as {value, low, high, level}, null where the data cannot give it; then what it was measured on."""
     return {
         **{name: _interval(interval) for name, interval in evaluation.metrics.items()},
         "by_defect": {name: _interval(interval) for name, interval in evaluation.by_defect.items()},

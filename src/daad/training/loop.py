@@ -1,7 +1,7 @@
 """The one training loop: stages in order, players in turn, every step a pure function of seed and position.
 
-    for stage: begin -> for step: batch -> for player: loss terms -> gradients -> optimiser -> after_step -> end
-                                      \\-> refuse NaN, log, checkpoint every N steps, progress
+for stage: begin -> for step: batch -> for player: loss terms -> gradients -> optimiser -> after_step -> end
+                                  \\-> refuse NaN, log, checkpoint every N steps, progress
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def train(
     """
     fabric, precision_used = _fabric(accelerator, precision)
     batches = ImageBatches(images, to_float, fabric.device)
-    model.to(fabric.device).to(memory_format=torch.channels_last)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = _Trainer(fabric, model, batches, model.stages(len(images)), seed, run, progress or _ignore)
     started = monotonic()
     trainer.run()
