@@ -27,3 +27,9 @@ check: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) demo
+
+# Every number of docs/results.md: the five models on six categories under DATA, then the demo, then the page.
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.foundation --data $(DATA)
+	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.tables

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from daad.metrics.intervals import Interval, bootstrap, percentile_interval
+from daad.metrics.intervals import Interval, bootstrap, percentile_interval, proportion
 from daad.metrics.ranking import auroc, average_precision
 
 RNG = np.random.default_rng(5)
@@ -88,3 +89,15 @@ def test_settings_out_of_range_are_refused_by_name(wrong):
 def test_the_metric_refuses_nan_scores():
     with pytest.raises(ValueError, match="NaN"):
         bootstrap(auroc, [0, 1], [math.nan, 1])
+
+
+@pytest.mark.parametrize(("successes", "total"), [(0, 20), (1, 20), (7, 20), (20, 20)])
+def test_a_proportion_has_the_exact_binomial_interval(successes: int, total: int) -> None:
+    expected = stats.binomtest(successes, total).proportion_ci(0.95, method="exact")
+    found = proportion(successes, total)
+    assert found.value == successes / total
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_a_proportion_of_nothing_is_not_a_number() -> None:
+    assert math.isnan(proportion(0, 0).value)

@@ -61,7 +61,7 @@ class TestMemAE(ModelContract):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"height": 40}, r"height 40 must be a multiple of 16; nearest: 32"),
+        ({"height": 40}, r"height 40 must be a multiple of 16; nearest: 48"),
         ({"widths": (1, 2)}, r"widths needs 5"),
         ({"steps": None}, r"either steps or epochs"),
         ({"epochs": 3}, r"either steps or epochs"),

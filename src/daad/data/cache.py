@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from daad.data.ahead import in_order
 from daad.data.cache_store import Disk, Images, Kept, Memory, cache_key, digest_image, load
 from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
@@ -106,15 +105,4 @@ def _decoded(samples: Sequence[Sample], preprocess: Preprocess, workers: int) ->
         except ImageError as error:
             return Failure(sample.name, str(error))
 
-    with ThreadPoolExecutor(workers) as pool:
-        flying: deque[Future[Images | Failure]] = deque()
-        try:
-            for sample in samples:
-                flying.append(pool.submit(work, sample))
-                if len(flying) > 2 * workers:
-                    yield flying.popleft().result()
-            while flying:
-                yield flying.popleft().result()
-        finally:
-            for future in flying:
-                future.cancel()
+    return in_order(work, samples, workers=workers, ahead=2 * workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from daad.data.layouts import read_layout
 from daad.data.sample import Failure, Sample
 from daad.errors import DataError, ImageError
 from daad.metrics import ranking
-from daad.metrics.intervals import Interval, bootstrap
+from daad.metrics.intervals import Interval, bootstrap, proportion
 from daad.metrics.pixels import PixelMetrics
 from daad.scoring.prediction import Prediction
 
@@ -142,10 +141,11 @@ def _summarise(
     rows: list[Row], failures: list[Failure], pixels: PixelMetrics, without_mask: Counter[str]
 ) -> Evaluation:
     labels, scores = np.array([r.label for r in rows]), np.array([r.score for r in rows])
-    flagged = np.array([r.is_anomalous for r in rows], dtype=float)
+    flagged = np.array([r.is_anomalous for r in rows])
     metrics = {name: bootstrap(metric, labels, scores) for name, metric in IMAGE_METRICS.items()}
-    metrics["false_alarm_rate"] = bootstrap(_mean_of(0), labels, flagged)
-    metrics["detection_rate"] = bootstrap(_mean_of(1), labels, flagged)
+    for name, label in (("false_alarm_rate", 0), ("detection_rate", 1)):
+        of_kind = flagged[labels == label]
+        metrics[name] = proportion(int(of_kind.sum()), len(of_kind))
     notes = []
     if labels.min() == labels.max():
         notes.append(f"all test images are {'anomalous' if labels[0] else 'good'}: ranking metrics need both kinds")
@@ -167,11 +167,3 @@ def _by_defect(rows: list[Row], labels: npt.NDArray[Any], scores: npt.NDArray[An
         chosen = (labels == 0) | (defects == defect)
         found[defect] = bootstrap(ranking.auroc, labels[chosen], scores[chosen])
     return found
-
-
-def _mean_of(label: int) -> Metric:
-    def mean(labels: npt.ArrayLike, flagged: npt.ArrayLike) -> float:
-        chosen = np.asarray(flagged)[np.asarray(labels) == label]
-        return float(chosen.mean()) if len(chosen) else math.nan
-
-    return mean

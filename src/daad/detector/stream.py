@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from daad.data.ahead import in_order
 from daad.data.decode import decode
 from daad.data.layouts import as_sample, read_layout
 from daad.data.preprocess import Preprocess
@@ -50,16 +50,7 @@ def prepare(sample: Sample, preprocess: Preprocess) -> Prepared:
 
 def prepared(samples: Iterable[Sample], preprocess: Preprocess, *, ahead: int, workers: int) -> Iterator[Prepared]:
     """Decode in `workers` threads, at most `ahead` images before they are asked for, in the order given."""
-    source = iter(samples)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting: deque[Future[Prepared]] = deque(
-            pool.submit(prepare, sample, preprocess) for sample in islice(source, ahead)
-        )
-        while waiting:
-            done = waiting.popleft().result()
-            for sample in islice(source, 1):
-                waiting.append(pool.submit(prepare, sample, preprocess))
-            yield done
+    return in_order(partial(prepare, preprocess=preprocess), samples, workers=workers, ahead=ahead)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,4 +1,4 @@
-"""How far a metric could have come out otherwise with other test images: percentile bootstrap intervals."""
+"""How far a metric could have come out otherwise with other test images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaincinv
 
 Metric = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], float]
 
@@ -57,6 +58,19 @@ def bootstrap(
         chosen = [members[generator.integers(len(members), size=len(members))] for members in classes]
         replicates[i] = metric(resampled_labels, score_array[np.concatenate(chosen)])
     return percentile_interval(value, replicates, level)
+
+
+def proportion(successes: int, total: int, level: float = 0.95) -> Interval:
+    """A share with its exact binomial interval (Clopper & Pearson, Biometrika 1934); NaN for a total of 0.
+
+    Unlike the bootstrap it stays honest at 0 and at 1, where no resample can differ.
+    """
+    if total == 0:
+        return Interval(math.nan, math.nan, math.nan, level)
+    tail = (1 - level) / 2
+    low = betaincinv(successes, total - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, total - successes, 1 - tail) if successes < total else 1.0
+    return Interval(successes / total, float(low), float(high), level)
 
 
 def percentile_interval(value: float, replicates: npt.NDArray[np.float64], level: float) -> Interval:

@@ -30,6 +30,7 @@ WIDTHS: dict[Size, tuple[int, ...]] = {
     "paper": (32, 64, 128, 256, 512),
 }
 ITEMS: dict[Size, int] = {"nano": 50, "small": 100, "paper": 500}
+SMALL: Mapping[str, Any] = {"size": "small", "steps": 1000, "reduction": "max"}
 
 
 class ReconstructionConfig(ModelConfig):
@@ -110,7 +111,7 @@ class AE(Reconstructor):
     Config: ClassVar[type[ModelConfig]] = ReconstructionConfig
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
-        "small": Preset(64, {"size": "small", "steps": 1000}),
+        "small": Preset(64, SMALL),
     }
 
     def __init__(self, config: ReconstructionConfig) -> None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from daad.errors import ConfigError
-from daad.models.autoencoders import MemoryConfig, Reconstructor, adam
+from daad.models.autoencoders import SMALL, MemoryConfig, Reconstructor, adam
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
 from daad.nn.block_memory import check_division
 from daad.nn.convs import reestimate_batch_norms
@@ -28,6 +28,17 @@ from daad.nn.generator import LEVELS
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
 
 Rate = tuple[int, int, int]
+
+
+SMALL_DAAD: Mapping[str, Any] = {**SMALL, "temperature": 0.03}
+SMALL_DAAD_PLUS: Mapping[str, Any] = {
+    **SMALL_DAAD,
+    "learning_rate": 1e-3,
+    "lambda_adv": 0.01,
+    "lambda_ali": 0.01,
+    "gamma": 0.5,
+    "balance": True,
+}
 
 
 class DAADConfig(MemoryConfig):
@@ -75,7 +86,7 @@ class DAAD(Reconstructor):
     Config: ClassVar[type[ModelConfig]] = DAADConfig
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
-        "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1}),
+        "small": Preset(64, SMALL_DAAD),
     }
 
     def __init__(self, config: DAADConfig) -> None:
@@ -97,7 +108,7 @@ class DAADPlusConfig(DAADConfig):
 
 
 SMALLEST_SPREAD = 1e-8
-DISCRIMINATOR_WIDTHS = {"nano": 16, "small": 32, "paper": 64}
+DISCRIMINATOR_WIDTHS = {"nano": 8, "small": 16, "paper": 64}
 
 
 class DAADPlus(DAAD):
@@ -106,7 +117,7 @@ class DAADPlus(DAAD):
     Config: ClassVar[type[ModelConfig]] = DAADPlusConfig
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
-        "small": Preset(64, {"size": "small", "steps": 1000, "temperature": 0.1, "learning_rate": 1e-3}),
+        "small": Preset(64, SMALL_DAAD_PLUS),
     }
     config: DAADPlusConfig
     spread: Tensor
