@@ -27,8 +27,22 @@ class TestAE(ModelContract):
         output = model(images)
         torch.testing.assert_close(output.score, (images - output.reconstruction).square().mean(dim=(1, 2, 3)))
 
+    def test_a_standardised_map_has_zero_mean_and_unit_spread_at_every_place_of_the_training_images(self) -> None:
+        model = self.tiny(standardise=True, reduction="max").eval()
+        images = torch.rand(9, 1, 32, 32)
+        raw = self.tiny(standardise=False, reduction="max").eval()
+        model.settle(lambda: iter(images.split(4)))
+        raw.settle(lambda: iter(images.split(4)))
+        with torch.no_grad():
+            found, plain = model(images), raw(images)
+        torch.testing.assert_close(found.anomaly_map.mean(dim=0), torch.zeros(32, 32), rtol=0, atol=1e-4)
+        spread = plain.anomaly_map.std(dim=0, correction=0)
+        expected = (plain.anomaly_map - plain.anomaly_map.mean(dim=0)) / (spread + 0.1 * spread.mean())
+        torch.testing.assert_close(found.anomaly_map, expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(found.score, found.anomaly_map.amax(dim=(1, 2)))
+
     def test_the_localised_score_is_the_maximum_of_the_smoothed_map(self) -> None:
-        output = self.tiny(reduction="max", map_sigma=1.5).eval()(torch.rand(2, 1, 32, 32))
+        output = self.tiny(reduction="max", map_sigma=1.5, standardise=False).eval()(torch.rand(2, 1, 32, 32))
         torch.testing.assert_close(output.score, output.anomaly_map.amax(dim=(1, 2)))
 
 

@@ -59,7 +59,13 @@ class TestDAAD(ModelContract):
         errors = []
         for rate in (1, 2, 8):
             detector = self.fit(
-                self.textures(), image_size=64, division_rate=rate, memory_items=4, steps=120, temperature=0.1
+                self.textures(),
+                image_size=64,
+                division_rate=rate,
+                memory_items=4,
+                steps=150,
+                reduction="mean",
+                temperature=0.1,
             )
             errors.append(float(detector.decision_function(self.textures()).mean()))
         assert errors[0] > errors[1] > errors[2]

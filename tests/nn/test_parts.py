@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
 from daad.nn.discriminators import Discriminator
-from daad.nn.error_maps import GaussianBlur, squared_error_map
+from daad.nn.error_maps import GaussianBlur, RunningMoments, squared_error_map
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
 
 
@@ -36,6 +36,15 @@ def test_blur_equals_scipy(sigma: float) -> None:
 
 def test_a_blur_wider_than_the_map_is_cut_to_it() -> None:
     assert torch.isfinite(GaussianBlur(50.0, 16, 32)(torch.rand(1, 1, 16, 32))).all()
+
+
+def test_running_moments_equal_those_of_all_maps_at_once() -> None:
+    maps = torch.randn(11, 1, 4, 5) * 3 + 7
+    moments = RunningMoments()
+    for part in maps.split([1, 5, 3, 2]):
+        moments.update(part)
+    torch.testing.assert_close(moments.mean.float(), maps.mean(dim=0))
+    torch.testing.assert_close(moments.spread().float(), maps.std(dim=0, correction=0))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (32, 32), (64, 160), (256, 256)])

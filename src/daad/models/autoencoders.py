@@ -20,7 +20,7 @@ from daad.errors import ConfigError
 from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
 from daad.nn.block_memory import BlockMemory, addressing_entropy
 from daad.nn.convs import reestimate_batch_norms
-from daad.nn.error_maps import GaussianBlur, squared_error_map
+from daad.nn.error_maps import GaussianBlur, RunningMoments, squared_error_map
 from daad.nn.generator import LEVELS, MULTIPLE, Generator, OutputActivation
 from daad.nn.losses import squared_error_per_image
 
@@ -30,7 +30,9 @@ WIDTHS: dict[Size, tuple[int, ...]] = {
     "paper": (32, 64, 128, 256, 512),
 }
 ITEMS: dict[Size, int] = {"nano": 50, "small": 100, "paper": 500}
-SMALL: Mapping[str, Any] = {"size": "small", "steps": 1000, "reduction": "max"}
+SMALL: Mapping[str, Any] = {"size": "small", "steps": 1000, "reduction": "max", "standardise": True}
+SPREAD_FLOOR = 0.1  # share of the mean spread added everywhere, so that a place without any does not shout
+SMALLEST_SPREAD = 1e-8
 
 
 class ReconstructionConfig(ModelConfig):
@@ -43,6 +45,7 @@ class ReconstructionConfig(ModelConfig):
         "mean", description="image score from the error map: mean of it (the paper), or maximum of it smoothed"
     )
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
+    standardise: bool = Field(False, description="measure the map, place by place, in spreads over the training images")
 
     @model_validator(mode="after")
     def _legal_shape(self) -> Self:
@@ -67,11 +70,17 @@ class Reconstructor(AnomalyModel):
     """Shared body of the family: a generator, the reconstruction loss, and the score from the error map."""
 
     config: ReconstructionConfig
+    usual_error: Tensor
+    usual_spread: Tensor
 
     def __init__(self, config: ReconstructionConfig, bridges: Sequence[nn.Module | None]) -> None:
         super().__init__(config)
         self.generator = Generator(config.channels, config.level_widths, bridges, config.output_activation)
         self.blur = GaussianBlur(config.map_sigma, config.height, config.width)
+        if config.standardise:
+            shape = (1, 1, config.height, config.width)
+            self.register_buffer("usual_error", torch.zeros(shape))  # mean and spread of the smoothed error at each
+            self.register_buffer("usual_spread", torch.ones(shape))  # place over the training images
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The reconstruction and the model's own weighted terms beside L_rec."""
@@ -80,9 +89,11 @@ class Reconstructor(AnomalyModel):
     def forward(self, images: Tensor) -> Output:
         rebuilt = self.generator(images)
         error = squared_error_map(images, rebuilt)
-        smooth = self.blur(error)
-        score = smooth.amax(dim=(1, 2, 3)) if self.config.reduction == "max" else error.mean(dim=(1, 2, 3))
-        return Output(score, smooth[:, 0], rebuilt)
+        found = self.blur(error)
+        if self.config.standardise:
+            found = (found - self.usual_error) / self.usual_spread
+        score = found.amax(dim=(1, 2, 3)) if self.config.reduction == "max" else error.mean(dim=(1, 2, 3))
+        return Output(score, found[:, 0], rebuilt)
 
     def loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_rec, and the model's own terms."""
@@ -98,6 +109,18 @@ class Reconstructor(AnomalyModel):
     def settle(self, batches: Batches) -> None:
         """Re-estimate batch-norm statistics over all training images: the running ones lag behind the weights."""
         reestimate_batch_norms(self.generator, self.generator, batches)
+        if self.config.standardise:
+            self._standardise(batches)
+
+    @torch.no_grad()
+    def _standardise(self, batches: Batches) -> None:
+        """Learn where good images are hard to rebuild: edges and bright places, which a raw error always points at."""
+        maps = RunningMoments()
+        for images in batches():
+            maps.update(self.blur(squared_error_map(images, self.generator(images))))
+        spread = maps.spread()
+        self.usual_error.copy_(maps.mean)
+        self.usual_spread.copy_(spread + SPREAD_FLOOR * spread.mean().clamp_min(SMALLEST_SPREAD))
 
 
 def adam(config: ModelConfig, parameters: list[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:

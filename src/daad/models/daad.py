@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from daad.errors import ConfigError
-from daad.models.autoencoders import SMALL, MemoryConfig, Reconstructor, adam
+from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
 from daad.nn.block_memory import check_division
 from daad.nn.convs import reestimate_batch_norms
@@ -107,7 +107,6 @@ class DAADPlusConfig(DAADConfig):
     discriminator_features: int = Field(100, ge=1, description="length of f_D at each place")
 
 
-SMALLEST_SPREAD = 1e-8
 DISCRIMINATOR_WIDTHS = {"nano": 8, "small": 16, "paper": 64}
 
 

@@ -33,3 +33,27 @@ class GaussianBlur(nn.Module):
 def squared_error_map(images: Tensor, reconstructions: Tensor) -> Tensor:
     """Mean over channels of the squared difference, (B, 1, H, W)."""
     return (images - reconstructions).square().mean(dim=1, keepdim=True)
+
+
+class RunningMoments:
+    """Mean and standard deviation over images of maps (B, ...), batch by batch, in float64 (Chan et al., 1983)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.zeros((), dtype=torch.float64)
+        self._squares = torch.zeros((), dtype=torch.float64)
+
+    def update(self, maps: Tensor) -> None:
+        """Add a batch."""
+        values = maps.double()
+        count, mean = len(values), values.mean(dim=0)
+        apart = mean - self.mean
+        total = self.count + count
+        between = apart.square() * self.count * count / total
+        self._squares = self._squares + (values - mean).square().sum(dim=0) + between
+        self.mean = self.mean + apart * count / total
+        self.count = total
+
+    def spread(self) -> Tensor:
+        """The standard deviation; 0 for a single image."""
+        return (self._squares / max(self.count, 1)).sqrt()
