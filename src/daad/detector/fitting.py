@@ -111,6 +111,7 @@ def fit(data: Any, plan: FitPlan, options: RunOptions, progress: Progress | None
     learn, held_out = _cached_parts(samples, preprocess, plan, options, report)
     with _repeatable(plan.seed):
         summary = _train(model, learn, plan, options, preprocess, report)
+    model.to("cpu")  # wherever it was trained, it is calibrated where it will be loaded: a GPU rounds differently
     calibration = _calibrate(model, preprocess, held_out, plan, report)
     failures = [*unreadable, *learn.failures, *held_out.failures]
     provenance = _provenance(plan, learn, held_out, summary, failures)

@@ -1,0 +1,71 @@
+"""What the docs tell a reader to type works: every command and every Python block is run, with a training cut short."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from daad.cli import run
+from daad.models.autoencoders import AE
+from daad.models.base import Preset
+from daad.models.daad import DAAD, DAADPlus
+from tests.images import save_png, spotted, striped
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("daad ")]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the photos that the docs speak of, and presets that train for three steps."""
+    torch.set_num_threads(1)
+    for cls in (AE, DAAD, DAADPlus):
+        small = cls.presets["small"]
+        monkeypatch.setattr(cls, "presets", {"small": Preset(64, {**small.settings, "size": "nano", "steps": 3})})
+    good, new = striped(10, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
+    for index, image in enumerate(good):
+        save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
+    for folder, images in (("new", new), ("labelled/good", new), ("labelled/spot", spotted(new)[0])):
+        for index, image in enumerate(images):
+            save_png(tmp_path / "photos" / folder / f"{index}.png", image)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_work_in_its_order(page: Path, place: Path) -> None:
+    for arguments in commands(page):
+        assert run(arguments) == 0, arguments
+
+
+def test_the_readme_shows_every_verb() -> None:
+    verbs = {arguments[0] for arguments in commands(ROOT / "README.md")}
+    assert verbs >= {"fit", "predict", "evaluate", "models", "info"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = "steps=2000"
+    names = {"images": np.stack(list(striped(3, 64, 64, 1)))}
+    for code in blocks(page, "python"):
+        exec(compile(code.replace(cut, "steps=3"), page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
