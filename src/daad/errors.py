@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class DaadError(Exception):
     """Base of all errors that daad raises on purpose; its text is written for the user."""
@@ -25,3 +28,9 @@ class ArtifactError(DaadError):
 
 class TrainingError(DaadError):
     """Training cannot go on, such as a loss term that is no longer finite."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A hint ' (did you mean ...?)' for an unknown name, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""

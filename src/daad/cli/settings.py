@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from daad.errors import ConfigError
-from daad.models.registry import closest
+from daad.errors import ConfigError, closest
 
 
 def read_config(path: Path | None, known: Sequence[str]) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def read_config(path: Path | None, known: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected 'name: value' lines, found {type(found).__name__}")
     for name in found:
         if name not in known:
-            raise ConfigError(f"{path}: unknown setting {name!r}{closest(str(name), list(known))}")
+            raise ConfigError(f"{path}: unknown setting {name!r}{closest(str(name), known)}")
     if not isinstance(found.get("settings", {}), dict):
         raise ConfigError(f"{path}: 'settings' must hold 'name: value' lines")
     return found

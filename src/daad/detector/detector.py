@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -128,7 +129,7 @@ class Detector:
 
     def evaluate(self, data: Any, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Evaluation:
         """Measure on labelled images that took no part in fitting: metrics with intervals, and a row an image."""
-        return evaluate(self, data, batch_size=batch_size, progress=progress)
+        return evaluate(partial(self.predict, batch_size=batch_size), data, progress)
 
     def with_false_alarm_rate(self, rate: float) -> Detector:
         """The same detector with its threshold set for another false-alarm rate, without training."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import tee
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +20,9 @@ from daad.metrics.pixels import PixelMetrics
 from daad.scoring.prediction import Prediction
 
 if TYPE_CHECKING:
-    from daad.detector.detector import Detector
     from daad.detector.fitting import Progress
 
+Predict = Callable[[Iterator[Sample]], Iterator[Prediction]]
 Metric = Callable[[npt.ArrayLike, npt.ArrayLike], float]
 
 IMAGE_METRICS: dict[str, Metric] = {
@@ -80,14 +79,14 @@ def labelled(data: Any) -> list[Sample]:
     return samples
 
 
-def evaluate(detector: Detector, data: Any, *, batch_size: int, progress: Progress | None) -> Evaluation:
+def evaluate(predict: Predict, data: Any, progress: Progress | None = None) -> Evaluation:
     """Score every labelled test image once, updating streaming metrics; see `Detector.evaluate`."""
     samples = labelled(data)
     rows: list[Row] = []
     failures: list[Failure] = []
     pixels = PixelMetrics()
     without_mask = Counter[str]()
-    for done, (sample, prediction) in enumerate(_judged(detector, samples, batch_size), start=1):
+    for done, (sample, prediction) in enumerate(_judged(predict, samples), start=1):
         if prediction.error is not None:
             failures.append(Failure(sample.name, prediction.error))
         else:
@@ -103,9 +102,8 @@ def evaluate(detector: Detector, data: Any, *, batch_size: int, progress: Progre
     return _summarise(rows, failures, pixels, without_mask)
 
 
-def _judged(detector: Detector, samples: list[Sample], batch_size: int) -> Iterator[tuple[Sample, Prediction]]:
-    ahead, beside = tee(iter(samples))
-    return zip(beside, detector.predict(ahead, batch_size=batch_size), strict=True)
+def _judged(predict: Predict, samples: list[Sample]) -> Iterator[tuple[Sample, Prediction]]:
+    return zip(samples, predict(iter(samples)), strict=True)
 
 
 def _row(sample: Sample, prediction: Prediction) -> Row:

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from daad.errors import ConfigError
-from daad.models.registry import closest
+from daad.errors import ConfigError, closest
 
 Size = Literal["nano", "small", "paper"]
 Batches = Callable[[], Iterator[Tensor]]
@@ -69,7 +68,7 @@ class ModelConfig(BaseModel):
         """Raise ConfigError for the first setting that does not exist, with the nearest that does."""
         for name in sorted(settings):
             if name not in cls.model_fields:
-                hint = closest(name, list(cls.model_fields))
+                hint = closest(name, cls.model_fields)
                 raise ConfigError(f"unknown setting {name!r}{hint}; known settings: {', '.join(cls.model_fields)}")
 
     def training_steps(self, images: int) -> int:
@@ -141,7 +140,7 @@ class AnomalyModel(nn.Module, ABC):
 def preset(cls: type[AnomalyModel], name: str) -> Preset:
     """A model's preset by name; ConfigError with the known names otherwise."""
     if name not in cls.presets:
-        raise ConfigError(f"unknown preset {name!r}{closest(name, list(cls.presets))}; known: {', '.join(cls.presets)}")
+        raise ConfigError(f"unknown preset {name!r}{closest(name, cls.presets)}; known: {', '.join(cls.presets)}")
     return cls.presets[name]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from daad.errors import ConfigError
+from daad.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from daad.models.base import AnomalyModel
@@ -33,16 +32,10 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def closest(name: str, known: list[str]) -> str:
-    """A hint ' (did you mean ...?)' for an unknown name, or nothing when none is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
 def model_class(name: str) -> type[AnomalyModel]:
     """The class of a registered model; ConfigError with the nearest name for an unknown one."""
     if name not in MODELS:
-        raise ConfigError(f"unknown model {name!r}{closest(name, list(MODELS))}; known models: {', '.join(MODELS)}")
+        raise ConfigError(f"unknown model {name!r}{closest(name, MODELS)}; known models: {', '.join(MODELS)}")
     module, _, attribute = MODELS[name].location.partition(":")
     found: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
     return found

@@ -1,0 +1,103 @@
+"""What the choices for speed are worth, as ratios taken in turn in one run: precision, memory format, image cache.
+
+python -m benchmarks.speed
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.machine import provenance
+from daad.artifact.build import build, preset_settings
+from daad.data.cache import cache_images
+from daad.data.layouts import read_layout
+from daad.data.preprocess import Preprocess
+
+RESULTS = Path(__file__).parent / "results" / "speed.json"
+ROUNDS = 9
+STEPS = 5
+SHAPE = {"height": 64, "width": 64, "channels": 1}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = [step_ratios(model) for model in ("ae", "ae-skip", "memae", "daad", "daad+")]
+    result = {"schema": 1, "suite": "speed", "steps": rows, "cache": cache_ratio(), "provenance": provenance()}
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def step_ratios(model: str) -> dict[str, Any]:
+    """Time of a training step against float32 in channels-last, the house's way without bf16."""
+    base = stepper(model, torch.channels_last, bf16=False)
+    return {
+        "model": model,
+        "bf16_to_float32": ratio(stepper(model, torch.channels_last, bf16=True), base),
+        "contiguous_to_channels_last": ratio(stepper(model, torch.contiguous_format, bf16=False), base),
+    }
+
+
+def stepper(name: str, memory_format: torch.memory_format, *, bf16: bool) -> Callable[[], None]:
+    """A function that does a few steps of all players, without logging or checkpoints."""
+    torch.manual_seed(0)
+    model = build(name, {**SHAPE, **preset_settings(name, "small", {})}).to(memory_format=memory_format).train()
+    (stage,) = model.stages(64)
+    optimisers = [player.optimiser(player.parameters) for player in stage.players]
+    batch = torch.rand(stage.batch_size, 1, 64, 64).contiguous(memory_format=memory_format)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            for player, optimiser in zip(stage.players, optimisers, strict=True):
+                mine = {id(parameter) for parameter in player.parameters}
+                for parameter in model.parameters():
+                    parameter.requires_grad_(id(parameter) in mine)
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    loss = torch.stack(list(player.loss(batch).values())).sum()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+
+    return steps
+
+
+def cache_ratio() -> dict[str, float]:
+    """Time to take every image from the cache against decoding and preprocessing it again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "images").mkdir()
+        noise = np.random.default_rng(0).integers(0, 255, (40, 512, 512), dtype=np.uint8)
+        for index, image in enumerate(noise):
+            Image.fromarray(image).save(folder / "images" / f"{index}.png")
+        samples = read_layout(folder / "images", split="train")
+        preprocess = Preprocess(height=64, width=64, channels=1)
+        cached = cache_images(samples, preprocess, folder / "cache")
+        return ratio(
+            lambda: np.asarray(cached.images).sum(), lambda: cache_images(samples, preprocess, None, workers=1)
+        )
+
+
+def ratio(a: Callable[[], object], b: Callable[[], object]) -> dict[str, float]:
+    """Median and range of time(a) / time(b), taken in turn."""
+    a(), b()
+    found = sorted(timed(a) / timed(b) for _ in range(ROUNDS))
+    return {"median": statistics.median(found), "low": found[0], "high": found[-1]}
+
+
+def timed(function: Callable[[], object]) -> float:
+    started = perf_counter()
+    function()
+    return perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
