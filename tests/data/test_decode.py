@@ -553,3 +553,19 @@ def test_mask_is_resized_to_the_nearest_pixel_only_at_the_same_aspect() -> None:
 def test_masks_that_are_none_are_refused(mask: np.ndarray) -> None:
     with pytest.raises(ImageError, match="mask"):
         decode_mask(mask, shape=(1, 1))
+
+
+def test_a_giant_file_is_refused_by_its_size(tmp_path):
+    path = tmp_path / "giant.png"
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.truncate(3 * 2**30)
+    with pytest.raises(ImageError, match=r"giant\.png: 3,221,225,472 bytes are more than the limit"):
+        decode(path)
+
+
+def test_a_jpeg_full_of_junk_is_given_up_on(tmp_path):
+    path = tmp_path / "junk.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0" + b"\0" * 2**20)
+    with pytest.raises(ImageError, match=r"junk\.jpg: no JPEG marker"):
+        decode(path)

@@ -21,6 +21,7 @@ from daad.errors import ImageError
 _PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 ORIENTATION = 0x0112
+MAX_JUNK = 65_536  # bytes between two markers of a JPEG
 # Pillow holds 16-bit colour PNG at 8 bits; unpacked under these raw modes it hands over every byte of it.
 _DEEP_PNG = {"RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"), "LA;16B": ("RGBA",)}
 _TO_RGB = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX")
@@ -38,11 +39,28 @@ def open_raster(stream: IO[bytes], name: str) -> Image.Image:
         factory, accept = Image.OPEN[candidate]
         if accept is None or accept(prefix) is True:
             stream.seek(0)
-            return factory(stream, "")
+            patient: Any = _Patience(stream, name) if candidate == "JPEG" else stream
+            return factory(patient, "")
     raise ImageError(
         f"{name}: is not an image that daad reads (it starts with {prefix!r}); give a PNG, JPEG, BMP, TIFF, WebP "
         "or .npy file, whatever its extension says"
     )
+
+
+class _Patience:
+    """A JPEG's stream that gives up on junk: Pillow looks for the next marker byte by byte, to the end of any file."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream, self._name, self._single = stream, name, 0
+
+    def read(self, size: int = -1) -> bytes:
+        self._single += size == 1
+        if self._single > MAX_JUNK:
+            raise ImageError(f"{self._name}: no JPEG marker in {MAX_JUNK:,} bytes; the file is damaged, save it again")
+        return self._stream.read(size)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._stream, attribute)
 
 
 class RasterReader:

@@ -17,6 +17,7 @@ from daad.data.tiff import FLOAT, GREY, TiffReader, read_header
 from daad.errors import DaadError, ImageError
 
 MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 2 * 2**30
 
 
 class Reader(Protocol):
@@ -83,8 +84,11 @@ def _file(path: Path, name: str) -> IO[bytes]:
     if not path.is_file():
         raise ImageError(f"{name}: is not a regular file; copy the image to a file first")
     try:
-        if path.stat().st_size == 0:
+        size = path.stat().st_size
+        if size == 0:
             raise ImageError(f"{name}: the file is empty; copy or save the image again")
+        if size > MAX_FILE_BYTES:
+            raise ImageError(f"{name}: {size:,} bytes are more than the limit of {MAX_FILE_BYTES:,}; cut it into tiles")
         return path.open("rb")
     except OSError as error:
         raise ImageError(
