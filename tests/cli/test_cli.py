@@ -131,14 +131,14 @@ def test_models_lists_all_and_the_settings_of_one(capsys: pytest.CaptureFixture[
 
 def test_printed_settings_can_be_given_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["fit", "--print-config", "--model", "daad", "--seed", "7", "--set", "division_rate=[4, 4, 2]"]
-    assert run([*command, "--image-size", "64", "96"]) == 0
+    assert run([*command, "--image-size", "64", "128"]) == 0
     printed = capsys.readouterr().out
     (tmp_path / "config.yaml").write_text(printed)
     assert run(["fit", "--print-config", "--config", str(tmp_path / "config.yaml")]) == 0
     assert capsys.readouterr().out == printed
     assert run(["fit", "--print-config", "--config", str(tmp_path / "config.yaml"), "--seed", "8"]) == 0
     told = yaml.safe_load(capsys.readouterr().out)
-    assert told["seed"] == 8 and told["image_size"] == [64, 96] and told["settings"]["division_rate"] == [4, 4, 2]
+    assert told["seed"] == 8 and told["image_size"] == [64, 128] and told["settings"]["division_rate"] == [4, 4, 2]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,12 @@ def test_printed_settings_can_be_given_back(tmp_path: Path, capsys: pytest.Captu
         (["predict", "nowhere", "images"], 1, "nowhere: no such detector"),
         (["evaluate", "nowhere", "images"], 2, "output"),
         (["frobnicate"], 2, "frobnicate"),
+        (["fit", "nowhere", "-o", "d", "--seed", "-1"], 2, "seed: "),
+        (["fit", "nowhere", "-o", "d", "--checkpoint-every", "0"], 2, "checkpoint_every: "),
+        (["fit", "nowhere", "-o", "d", "--set", "height=128"], 2, "height follows from the images"),
+        (["fit", "--print-config", "--set", "batch_size=-3"], 2, "batch_size: "),
+        (["fit", "--print-config", "--set", "widths=2020-13-45"], 2, "widths"),
+        (["fit", "--print-config", "--steps", "3", "--epochs", "3"], 2, "either steps or epochs"),
     ],
 )
 def test_wrong_input_gives_one_clear_message_and_the_right_status(
@@ -212,3 +218,62 @@ def test_the_demo_runs_from_images_to_report(tmp_path: Path, capsys: pytest.Capt
     assert run(["demo", "-o", str(tmp_path / "demo"), "--model", "ae", "--steps", "2"]) == 0
     assert "image AUROC" in capsys.readouterr().out
     assert np.isfinite(json.loads((tmp_path / "demo" / "report" / "metrics.json").read_text())["image_auroc"]["value"])
+
+
+def test_the_command_line_goes_over_the_file_in_steps_and_epochs_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text("steps: 7\nfalse_alarm_rate: 1e-2\nsettings: {learning_rate: 1e-4}\n")
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "c.yaml")]) == 0
+    told = yaml.safe_load(capsys.readouterr().out)
+    assert (told["settings"]["steps"], told["false_alarm_rate"], told["settings"]["learning_rate"]) == (7, 0.01, 1e-4)
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "c.yaml"), "--epochs", "2"]) == 0
+    told = yaml.safe_load(capsys.readouterr().out)["settings"]
+    assert told["epochs"] == 2 and told["steps"] is None
+
+
+@pytest.mark.parametrize(
+    "line", ["seed: hello", "seed: null", "model: 3", "image_size: '64'", "holdout: [0.1]", "settings: {1: 2}", "x: ["]
+)
+def test_nonsense_in_a_config_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "c.yaml").write_text(line + "\n")
+    assert run(["fit", "--print-config", "--config", str(tmp_path / "c.yaml")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_predictions_never_go_over_what_they_are_made_from(
+    detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_png(tmp_path / "1.png", striped(1, 32, 32, 1)[0])
+    manifest = tmp_path / "images.csv"
+    manifest.write_text("path\n1.png\n")
+    assert run(["predict", str(detector), str(manifest), "-o", str(manifest)]) == 2
+    assert manifest.read_text() == "path\n1.png\n"
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_an_output_that_cannot_be_written_is_one_clear_message(
+    detector: Path, mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (tmp_path / "taken").write_text("x")
+    place = tmp_path / "taken" / "out.csv" if verb == "predict" else tmp_path / "taken"
+    assert run([verb, str(detector), str(mvtec_folder), "-o", str(place)]) == 1
+    told = capsys.readouterr().err
+    assert "taken" in told and "Traceback" not in told
+
+
+def test_a_full_disk_is_one_clear_message(
+    detector: Path,
+    mvtec_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "x.csv")
+
+    monkeypatch.setattr("daad.cli.tables._Csv.write", full)
+    assert run(["predict", str(detector), str(mvtec_folder / "test"), "-o", str(tmp_path / "x.csv")]) == 1
+    assert "x.csv: No space left on device" in capsys.readouterr().err

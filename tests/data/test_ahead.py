@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import islice
 
@@ -33,3 +34,35 @@ def test_an_error_is_raised_where_its_result_is_taken() -> None:
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize(("count", "ahead"), [(0, 4), (2, 4), (9, 4), (4, 1)])
+def test_an_error_of_the_source_comes_after_the_results_before_it(count: int, ahead: int) -> None:
+    def source() -> Iterator[int]:
+        yield from range(count)
+        raise ConnectionError("the camera is gone")
+
+    results = in_order(lambda n: n * n, source(), workers=2, ahead=ahead)
+    assert list(islice(results, count)) == [n * n for n in range(count)]
+    with pytest.raises(ConnectionError, match="camera"):
+        next(results)
+
+
+def test_leaving_early_waits_for_nothing_and_begins_nothing_more() -> None:
+    release, begun = threading.Event(), list[int]()
+
+    def work(n: int) -> int:
+        begun.append(n)
+        assert n == 0 or release.wait(30)
+        return n
+
+    results = in_order(work, range(100), workers=1, ahead=10)
+    leaving = threading.Thread(target=results.close)  # type: ignore[attr-defined]
+    try:
+        assert next(results) == 0
+        leaving.start()
+        leaving.join(10)
+        assert not leaving.is_alive()
+    finally:
+        release.set()
+    assert begun in ([0], [0, 1])

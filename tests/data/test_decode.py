@@ -569,3 +569,62 @@ def test_a_jpeg_full_of_junk_is_given_up_on(tmp_path):
     path.write_bytes(b"\xff\xd8\xff\xe0" + b"\0" * 2**20)
     with pytest.raises(ImageError, match=r"junk\.jpg: no JPEG marker"):
         decode(path)
+
+
+def tiff_with_tag(tag: int, kind: int, count: int, *, big: bool = False, channels: int = 1) -> bytes:
+    """A grey 8-bit image of one pixel whose header has one more tag, of `count` zeros."""
+    size = count * {2: 1, 3: 2, 4: 4, 7: 1, 16: 8, 99: 0}[kind]
+    tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: channels, 278: 1, 279: channels}
+    entries = {t: struct.pack("<HHQQ" if big else "<HHII", t, 4, 1, value) for t, value in tags.items()}
+    head = (b"II+\0\x08\0\0\0" if big else b"II*\0") + struct.pack("<Q" if big else "<I", 32)
+    directory = 32 + (16 + 20 * 10 if big else 6 + 12 * 10)
+    entries[tag] = struct.pack("<HHQQ" if big else "<HHII", tag, kind, count, directory)
+    body = struct.pack("<Q" if big else "<H", len(entries)) + b"".join(entries[t] for t in sorted(entries))
+    return (head.ljust(32, b"\0") + body).ljust(directory, b"\0") + bytes(min(size, 2**21))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize(
+    ("tag", "kind", "count"),
+    [
+        (258, 3, 2**20),
+        (277, 3, 2**19 + 1),
+        (338, 7, 2**20 + 1),
+        (273, 4, 200_000_000),
+        (34675, 3, 2**20),
+        (34675, 7, 2**30),
+    ],
+)
+def test_a_tiff_tag_of_absurd_size_is_refused_before_it_is_read(
+    tag: int, kind: int, count: int, channels: int, big: bool
+) -> None:
+    data = tiff_with_tag(tag, kind, count, channels=channels, big=big)
+    for refuse in (decode, lambda data: probe(Sample(data, "bytes"))):
+        with pytest.raises(ImageError, match=rf"^bytes: TIFF tag {tag} claims [0-9,]+ bytes, more than"):
+            refuse(data)
+
+
+def test_many_large_tiff_tags_are_refused_by_their_sum() -> None:
+    entry = struct.pack("<HHII", 50_000, 7, 2**26, 8)
+    with pytest.raises(ImageError, match="TIFF tag 50000 claims 67,108,864 bytes"):
+        decode(b"II*\0" + struct.pack("<IH", 8, 3) + entry * 3 + bytes(4))
+
+
+def test_a_bigtiff_of_countless_tags_is_refused() -> None:
+    with pytest.raises(ImageError, match="claims 1,099,511,627,776 tags"):
+        decode(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**40) + bytes(100))
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count"), [(34675, 7, 2**21), (270, 2, 2**21), (324, 4, 2**19), (50_000, 99, 2**30)]
+)
+def test_profiles_descriptions_and_long_tables_may_be_large(tag: int, kind: int, count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert probe(Sample(tiff_with_tag(tag, kind, count), "a")).width == 1
+
+
+def test_a_profile_of_two_megabytes_does_not_matter() -> None:
+    data = encoded(Image.fromarray(RGB8), "TIFF", icc_profile=bytes(2**21))
+    np.testing.assert_array_equal(decode(data), RGB8)

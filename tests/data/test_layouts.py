@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,17 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from daad.artifact.store import MANIFEST, WEIGHTS
+from daad.data.cache import cache_images
+from daad.data.decode import decode, probe
 from daad.data.layouts import read_layout
+from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
-from daad.errors import DataError
+from daad.errors import DataError, ImageError
+from daad.report.heat import save_pictures
+from daad.scoring.prediction import Prediction
+from daad.training.log import RunLog
+from daad.training.loop import CHECKPOINT
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -158,6 +169,74 @@ def test_missing_path_and_foreign_file_are_refused(tmp_path: Path) -> None:
         read_layout(touch(tmp_path, "a.zip") / "a.zip")
 
 
+def write_cache(folder: Path) -> None:
+    cache_images([Sample(np.zeros((4, 4), np.uint8), "a")], Preprocess(height=4, width=4, channels=1), folder)
+
+
+OWN_FOLDERS: dict[str, Callable[[Path], Any]] = {
+    "detector": lambda folder: touch(folder, MANIFEST, WEIGHTS),
+    "d.run": lambda folder: touch(folder, CHECKPOINT),
+    "e.run": lambda folder: RunLog(folder).close(),
+    "f.run": lambda folder: write_cache(folder / "cache" / "fit"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_FOLDERS)
+@pytest.mark.parametrize("place", ["", "deep/"])
+def test_what_daad_made_beside_the_images_is_no_data(place: str, name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "good/0.png", f"{place}{name}/x.png")
+    OWN_FOLDERS[name](tmp_path / place / name)
+    assert names(read_layout(tmp_path, split="train")) == ["good/0.png"]
+    assert [s.label for s in read_layout(tmp_path)] == [0]
+
+
+def test_folders_that_only_look_like_daads_are_data(tmp_path: Path) -> None:
+    touch(tmp_path, f"a/{MANIFEST}", "a/0.png", "b.run/log.csv", "b.run/0.png", "c.run/cache/0.png", f"d/{CHECKPOINT}")
+    touch(tmp_path, "d/0.png")
+    assert names(read_layout(tmp_path)) == ["a/0.png", "b.run/0.png", "c.run/cache/0.png", "d/0.png"]
+    OWN_FOLDERS["e.run"](tmp_path / "b.run")
+    assert names(read_layout(tmp_path / "b.run")) == ["0.png"]  # asked for by name
+
+
+def test_pictures_that_daad_drew_are_no_data(tmp_path: Path) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    (tmp_path / "good").mkdir()
+    for name in ("good/0.png", "good/mine_heat.png"):
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "good/gone_overlay.png").symlink_to(tmp_path / "nowhere.png")
+    judged = Prediction(name="ü.png", score=0, is_anomalous=False, p_value=1, anomaly_map=np.zeros((8, 8), np.float32))
+    for folder in ("good", "pictures"):
+        assert len(save_pictures(tmp_path / folder, judged, image, 1)) == 2
+    expected = ["good/0.png", "good/gone_overlay.png", "good/mine_heat.png"]
+    assert names(read_layout(tmp_path, split="train")) == names(read_layout(tmp_path)) == expected
+    with pytest.raises(DataError, match="or only what daad itself wrote"):
+        read_layout(tmp_path / "pictures")
+
+
+def test_empty_good_beside_bad_images_still_cannot_train(tmp_path: Path) -> None:
+    touch(tmp_path, "good/notes.txt", "crack/0.png")
+    with pytest.raises(DataError, match="looks like test data"):
+        read_layout(tmp_path, split="train")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names elsewhere are always text")
+@pytest.mark.parametrize("folder", [b"", b"train/good/", b"test/cr\xe9ck/"])
+def test_file_names_that_are_no_utf8_get_a_name_that_is(folder: bytes, tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path) + b"/" + folder
+    os.makedirs(place, exist_ok=True)  # noqa: PTH103 (a path of bytes)
+    path = Path(os.fsdecode(place + b"caf\xe9.png"))
+    Image.new("L", (3, 2)).save(path)
+    for sample in [*read_layout(tmp_path), *read_layout(path), *read_layout([path])]:
+        assert sample.name.endswith("caf\\udce9.png")
+        assert f"{sample.name} {sample.defect}".encode()
+        assert decode(sample.image, name=sample.name).shape == (2, 3, 1)
+    path.unlink()
+    with pytest.raises(ImageError, match=r"one: does not exist at .*caf\\udce9\.png"):
+        decode(path, name="one")
+    with pytest.raises(ImageError, match=r"caf\\udce9\.png: does not exist; "):
+        decode(path)
+
+
 # --- lists and images in memory ---------------------------------------------------------------------------------
 
 
@@ -190,6 +269,80 @@ def test_a_single_image_is_a_list_of_one(single: Any) -> None:
     assert len(read_layout(single)) == 1
 
 
+class Broken:
+    def read(self) -> bytes:
+        raise OSError("the line is cut")
+
+
+@pytest.mark.parametrize(
+    ("item", "name", "complaint"),
+    [
+        (None, "item[1]", r"item\[1\]: None is not an image; cv2\.imread"),
+        (3, "item[1]", r"item\[1\]: int is not an image"),
+        ([b"a", [b"b", 3]], "item[1]", r"item\[1\]: list is not an image"),
+        ("", "item[1]", r"item\[1\]: the path is empty"),
+        (io.StringIO("text"), "bytes[1]", r"bytes\[1\]: reading it gives str, not bytes; .*'rb'"),
+        (Broken(), "bytes[1]", r"bytes\[1\]: cannot be read \(the line is cut\)"),
+        (io.BytesIO(), "bytes[1]", r"bytes\[1\]: holds no bytes"),
+    ],
+)
+def test_one_unusable_item_does_not_spoil_a_list(item: Any, name: str, complaint: str, tmp_path: Path) -> None:
+    good = np.zeros((4, 4), np.uint8)
+    samples = read_layout([good, item, good], split="train")
+    assert names(samples) == ["array[0]", name, "array[2]"]
+    for refuse in (lambda sample: decode(sample.image, name=sample.name), probe):
+        with pytest.raises(ImageError, match=complaint):
+            refuse(samples[1])
+    cached = cache_images(samples, Preprocess(height=4, width=4, channels=1), tmp_path)
+    assert [s.name for s in cached.samples] == ["array[0]", "array[2]"] and len(cached.failures) == 1
+    assert re.match(complaint, cached.failures[0].reason)
+
+
+def test_open_files_are_images_by_their_bytes(tmp_path: Path) -> None:
+    Image.new("L", (3, 2), 7).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    written = io.BytesIO()
+    written.write(content)  # left at its end, as after Image.save
+    with (tmp_path / "a.png").open("rb") as file:
+        samples = read_layout([np.zeros((2, 3), np.uint8), file, written])
+        assert names(samples) == ["array[0]", "bytes[1]", "bytes[2]"]
+        assert [s.image for s in samples[1:]] == [content, content]
+        for single in (file, written):
+            assert [(s.name, s.image) for s in read_layout(single)] == [("bytes[0]", content)]
+            assert decode(single).max() == 7
+
+
+def test_an_iterator_that_can_also_read_is_not_a_file() -> None:
+    class Camera:
+        frames = iter([np.zeros((2, 3), np.uint8)] * 2)
+
+        def read(self) -> Any:
+            raise AssertionError("not asked for")
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            return next(self.frames)
+
+    assert names(read_layout(Camera())) == ["array[0]", "array[1]"]
+
+
+@pytest.mark.parametrize("shape", [(20, 9, 7), (9, 7, 3)])
+def test_one_array_of_three_axes_cannot_train(shape: tuple[int, ...]) -> None:
+    array = np.zeros(shape, np.uint8)
+    with pytest.raises(DataError, match=r"is one image.*grey images needs a channel axis \(N, H, W, 1\)"):
+        read_layout(array, split="train")
+    assert len(read_layout(array)) == len(read_layout([array], split="train")) == 1
+
+
+@pytest.mark.parametrize("label", [2, -1, "good", float("nan")])
+@pytest.mark.parametrize("split", [None, "train", "test"])
+def test_unknown_labels_of_samples_are_refused_by_name(label: Any, split: Any) -> None:
+    with pytest.raises(DataError, match=rf"part 7: label {label!r} is unknown; use 0 for normal"):
+        read_layout([Sample(b"", "fine", 0), Sample(b"", "part 7", label)], split=split)
+
+
 def test_samples_are_chosen_by_what_they_say() -> None:
     plain = Sample(b"", "plain")
     said = [plain, replace(plain, name="bad", label=1), replace(plain, name="test", label=0, split="test")]
@@ -205,8 +358,8 @@ def test_samples_are_chosen_by_what_they_say() -> None:
     [
         ([], "empty"),
         (np.zeros((0, 4, 4, 3), np.uint8), "empty"),
-        ([3], "item 0 of the list is int"),
-        ([[b""]], "item 0 of the list is list"),
+        ("", "the path is empty"),
+        (" ", "the path is empty"),
         (None, "NoneType is not a source"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -236,11 +237,15 @@ def test_one_deep_image_makes_the_spec_deep() -> None:
         ([(100, 200), (200, 100)], 64, (64, 64)),
         ([(100, 150)], (40, 50), (40, 50)),
         ([(100, 1000)], 8192, (8192, 8192)),
+        ([(100, 200)], np.int64(128), (128, 256)),
+        ([(100, 150)], [40, 50], (40, 50)),
+        ([(100, 150)], (np.uint8(40), 50), (40, 50)),
     ],
 )
 def test_size_follows_the_median_aspect(shapes: Any, image_size: Any, expected: tuple[int, int]) -> None:
     made = Preprocess.for_images([info(*shape) for shape in shapes], image_size)
     assert (made.height, made.width) == expected
+    assert type(made.height) is type(made.width) is int
 
 
 def test_aspect_is_that_of_the_crop() -> None:
@@ -257,9 +262,13 @@ def test_turning_all_images_turns_the_size(shapes: list[tuple[int, int]], side: 
     assert (upright.height, upright.width) == (turned.width, turned.height)
 
 
-@pytest.mark.parametrize("image_size", [0, -1, 8193, (0, 4), (4, 9000), (1, 2, 3), ()])
+IMPOSSIBLE = [0, -1, 8193, (0, 4), (4, 9000), (1, 2, 3), (), (5,), [64]]
+NO_SIZES = ["64", b"64", 64.0, True, None, ("64", "64"), (64, 64.0), (True, 64), {64: 64, 32: 32}, np.array([64, 64])]
+
+
+@pytest.mark.parametrize("image_size", [*IMPOSSIBLE, *NO_SIZES])
 def test_impossible_sizes_are_refused(image_size: Any) -> None:
-    with pytest.raises(ConfigError, match="image_size"):
+    with pytest.raises(ConfigError, match=re.escape(f"image_size={image_size!r}")):
         Preprocess.for_images([info(8, 8)], image_size)
 
 

@@ -160,11 +160,20 @@ def test_the_long_side_follows_the_images(good_folder: Path) -> None:
         ({"model": "dadd"}, "unknown model 'dadd'"),
         ({"preset": "large"}, "unknown preset 'large'"),
         ({"stps": 4}, r"unknown setting 'stps' \(did you mean 'steps'"),
-        ({"false_alarm_rate": 0.0}, "false_alarm_rate must be between 0 and 1"),
-        ({"holdout": 1.5}, "holdout must be between 0 and 1"),
+        ({"false_alarm_rate": 0.0}, "false_alarm_rate: .*greater than 0, found 0.0"),
+        ({"holdout": 1.5}, "holdout: .*less than 1, found 1.5"),
         ({"image_size": 40}, "multiple of 16"),
         ({"precision": "fp8"}, "precision"),
-        ({"accelerator": "abacus"}, "accelerator"),
+        ({"accelerator": "abacus"}, "accelerator: .*'cpu'.*found 'abacus'"),
+        ({"seed": -1}, "seed: .*found -1"),
+        ({"seed": "many"}, "seed: .*found 'many'"),
+        ({"seed": True}, "seed: .*found True"),
+        ({"steps": 5.0}, "steps: .*found 5.0"),
+        ({"steps": 0}, "steps: .*found 0"),
+        ({"image_size": 0}, "image_size"),
+        ({"image_size": "32"}, "image_size"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"height": 32}, "height follows from the images; set image_size"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_any_work(options: dict[str, object], message: str) -> None:
@@ -194,7 +203,7 @@ def test_constant_images_give_finite_scores() -> None:
 
 def test_the_cache_is_reused_and_changes_nothing(good_folder: Path, tmp_path: Path) -> None:
     first = Detector.fit(good_folder, steps=3, run=tmp_path / "run", **TINY)
-    cached = tmp_path / "run" / "cache" / "fit" / "images.npy"
+    cached = tmp_path / "run" / "cache" / "images.npy"
     written = cached.stat().st_mtime_ns
     second = Detector.fit(good_folder, steps=3, run=tmp_path / "run", **TINY)
     assert cached.stat().st_mtime_ns == written
@@ -278,3 +287,73 @@ def test_a_png_in_memory_can_be_predicted(detector: Detector) -> None:
     buffer = io.BytesIO()
     Image.fromarray(striped(1, 32, 32, 1)[0, ..., 0]).save(buffer, "PNG")
     assert detector.predict_one(buffer.getvalue()).p_value > 0
+
+
+def test_numpy_settings_are_as_good_as_pythons(tmp_path: Path) -> None:
+    images = striped(6, 32, 32, 1)
+    settings = {"steps": np.int64(2), "seed": np.int64(3), "learning_rate": np.float64(1e-3), "lambda_rec": 50.0}
+    widths = np.array([8, 8, 16, 32, 64])
+    detector = Detector.fit(
+        images, **{**TINY, "image_size": np.int64(32)}, **settings, widths=widths, run=tmp_path / "r"
+    )
+    assert daad.load(detector.save(tmp_path / "d")).provenance["settings"]["widths"] == [8, 8, 16, 32, 64]
+
+
+def test_a_buffer_that_is_filled_again_and_again_is_judged_frame_by_frame(detector: Detector) -> None:
+    frames = striped(12, 32, 32, 1, seed=4)
+
+    def camera() -> Iterator[np.ndarray]:
+        buffer = np.empty_like(frames[0])
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    scores = [p.score for p in detector.predict(camera(), batch_size=4)]
+    assert scores == [p.score for p in detector.predict(frames, batch_size=4)]
+
+
+def test_an_image_given_for_a_batch_is_refused(detector: Detector) -> None:
+    with pytest.raises(ImageError, match="looks like one image"):
+        detector.decision_function(striped(1, 32, 32, 1)[0])
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": 0}])
+def test_a_batch_of_nothing_is_refused(detector: Detector, options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        detector.predict(striped(1, 32, 32, 1), **options)
+
+
+def test_an_unreadable_image_costs_the_held_out_part_nothing(tmp_path: Path) -> None:
+    """Held out after decoding: a truncated file cannot be the only one that calibrates."""
+    for index, image in enumerate(striped(5, 32, 32, 1)):
+        save_png(tmp_path / f"{index}.png", image)
+    for index in range(5):
+        path = tmp_path / f"{index}.png"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-30])
+        detector = Detector.fit(tmp_path, steps=1, **TINY)
+        assert detector.provenance["images"] == {"fit": 3, "calibration": 1, "unreadable": 1}
+        path.write_bytes(whole)
+
+
+def test_a_bad_mask_is_named_and_its_image_stays_in_the_image_metrics(
+    detector: Detector, mvtec_folder: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    data = Path(shutil.copytree(mvtec_folder, tmp_path / "data"))
+    (data / "ground_truth" / "spot" / "002_mask.png").write_bytes(b"broken")
+    evaluation = detector.evaluate(data)
+    assert len(evaluation.rows) == 12
+    assert "002_mask.png" in evaluation.failures[0].reason
+    assert any("leave out 1 images without a usable mask" in note for note in evaluation.notes)
+
+
+def test_evaluating_an_array_without_labels_does_not_print_it(detector: Detector) -> None:
+    with pytest.raises(DataError, match="the ndarray given: no image has a label"):
+        detector.evaluate(striped(2, 32, 32, 1))
+
+
+def test_a_batch_without_a_variance_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave batch norm a single value"):
+        Detector.fit(striped(6, 16, 16, 1), steps=1, **{**TINY, "image_size": 16, "batch_size": 1})

@@ -86,4 +86,4 @@ def detector():
 def evaluated(monkeypatch):
     """Evaluate samples as `Detector.evaluate` does, without a folder."""
     monkeypatch.setattr("daad.detector.evaluation.labelled", list)
-    return lambda detector, samples: evaluate(detector, samples, batch_size=4, progress=None)
+    return lambda detector, samples: evaluate(detector.predict, samples)

@@ -15,6 +15,7 @@ from daad.data.preprocess import to_float
 from daad.models.base import Stage
 from daad.training.batches import ImageBatches, batch_indices
 from daad.training.checkpoint import write_atomically
+from daad.training.lock import only_one
 from daad.training.loop import RunFolder, learning_rate_at, train
 from tests.images import striped
 
@@ -184,3 +185,26 @@ def test_tensorboard_gets_the_terms_where_it_is_installed(tmp_path: Path) -> Non
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("0/generator/rec")] == list(range(6))
+
+
+def test_a_second_kill_before_the_next_checkpoint_loses_no_history(tmp_path: Path) -> None:
+    for step in (3, 4):
+        with pytest.raises(StopNow):
+            run(tmp_path, 8, resume=True, progress=stop_at(step))
+    run(tmp_path, 8, resume=True)
+    assert [int(row["step"]) for row in rows(tmp_path)] == list(range(8))
+
+
+def test_a_damaged_log_does_not_stop_a_resume(tmp_path: Path) -> None:
+    with pytest.raises(StopNow):
+        run(tmp_path, progress=stop_at(4))
+    log = tmp_path / "log.csv"
+    log.write_bytes(log.read_bytes() + b"\xff\xfe,x,generator,rec,1,1\n0,")
+    run(tmp_path, resume=True)
+    assert [int(row["step"]) for row in rows(tmp_path)] == list(range(6))
+
+
+def test_two_fits_in_one_run_folder_are_told_apart(tmp_path: Path) -> None:
+    with only_one(tmp_path), pytest.raises(TrainingError, match="another fit is running there"):
+        run(tmp_path)
+    run(tmp_path)

@@ -33,8 +33,9 @@ def rebuild(name: str, config: Mapping[str, Any], weights: Mapping[str, Tensor],
     try:
         with torch.device("meta"):
             expected = {key: tuple(value.shape) for key, value in build(name, config).state_dict().items()}
-    except ConfigError as error:
-        raise ArtifactError(f"{where}: the model cannot be rebuilt: {error}") from None
+    except (ConfigError, RuntimeError, ArithmeticError, TypeError, ValueError, MemoryError) as error:
+        reason = str(error).partition("\n")[0]  # torch's own complaint, of sizes beyond any memory, has a trace below
+        raise ArtifactError(f"{where}: the model cannot be rebuilt: {reason}") from None
     found = {key: tuple(value.shape) for key, value in weights.items()}
     if expected != found:
         odd = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))

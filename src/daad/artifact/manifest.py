@@ -50,6 +50,15 @@ class Manifest(BaseModel):
         return json.dumps({**body, "manifest_sha256": _digest(body)}, indent=2, allow_nan=False).encode()
 
 
+def is_manifest(content: bytes) -> bool:
+    """Whether this is the manifest of a detector, whole or not: what may be replaced by a new one."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and body.get("kind") == KIND
+
+
 def parse_manifest(content: bytes, where: str) -> Manifest:
     """Read and check a manifest; ArtifactError says whether it is foreign, too new, damaged or altered."""
     try:

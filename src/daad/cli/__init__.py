@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from cyclopts import App, CycloptsError
@@ -33,10 +34,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and give its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not stop a batch
     try:
         status = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:
         return BAD_USAGE  # cyclopts has said what is wrong
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read our output has left; say nothing more
+        return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"daad: {where}{error.strerror or error}; check the place and the space on its disk", file=sys.stderr)
+        return FAILED
     except DaadError as error:
         print(f"daad: {error}", file=sys.stderr)
         return BAD_USAGE if isinstance(error, ConfigError) else FAILED

@@ -37,6 +37,7 @@ def evaluate(
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 
+    output.mkdir(parents=True, exist_ok=True)  # now, and not after all the scoring, it shows whether it can be written
     found = Detector.load(detector)
     if false_alarm_rate is not None:
         found = found.with_false_alarm_rate(false_alarm_rate)

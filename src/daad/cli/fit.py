@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from daad.cli.settings import merged, parse_assignments, read_config
+from daad.cli.settings import LENGTHS, merged, parse_assignments, read_config
 
 KNOWN = ("model", "preset", "image_size", "seed", "false_alarm_rate", "holdout", "precision", "accelerator", "settings")
 
@@ -88,9 +88,7 @@ def fit(
         "accelerator": accelerator,
         "settings": _model_settings(steps, epochs, set_ or []),
     }
-    chosen = merged(read_config(config, KNOWN), given)
-    if isinstance(chosen.get("image_size"), list):
-        chosen["image_size"] = _size(chosen["image_size"])
+    chosen = merged(read_config(config, (*KNOWN, *LENGTHS)), given)
     if print_config:
         return _print_config(chosen)
     return _fit(data, output, chosen, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
@@ -134,13 +132,9 @@ def describe(detector: Any, output: Path) -> None:
 
 
 def _size(values: list[int] | None) -> int | tuple[int, ...] | None:
-    from daad.errors import ConfigError
-
-    if values is None or len(values) == 1:
-        return values[0] if values else None
-    if len(values) != 2:
-        raise ConfigError(f"image_size: expected one number or height and width, found {values}")
-    return tuple(values)
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _model_settings(steps: int | None, epochs: int | None, assignments: list[str]) -> dict[str, Any]:
@@ -155,10 +149,10 @@ def _print_config(chosen: dict[str, Any]) -> int:
 
     from daad.detector.fitting import FitPlan
 
-    plan = FitPlan(**chosen)
+    plan = FitPlan.make(**chosen)
     plan.check()
-    everything = {name: getattr(plan, name) for name in KNOWN}
-    everything["image_size"] = plan.size()
-    everything["settings"] = plan.all_settings()
+    size = plan.size()
+    plan.config(*(size if isinstance(size, tuple) else (size, size)), channels=1)
+    everything = {**{name: getattr(plan, name) for name in KNOWN}, "image_size": size, "settings": plan.all_settings()}
     print(yaml.safe_dump(json.loads(json.dumps(everything)), sort_keys=False), end="")
     return 0

@@ -21,8 +21,8 @@ def models(name: str | None = None, /) -> int:
     cls = model_class(name)
     print(f"{name}: {MODELS[name].summary} ({MODELS[name].source})\n\nsettings (--set NAME=VALUE)")
     for key, field in cls.Config.model_fields.items():
-        default = "from the images" if field.is_required() else repr(field.default)
-        print(f"  {key} = {default}\n      {field.description or ''}")
+        if not field.is_required():  # the image's shape is not set but found
+            print(f"  {key} = {field.default!r}\n      {field.description or ''}")
     for key, chosen in cls.presets.items():
         settings = ", ".join(f"{k}={v}" for k, v in chosen.settings.items())
         print(f"\npreset {key}: image_size={chosen.image_size}, {settings}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from daad.data.sample import Sample
 
 
 def predict(
@@ -44,12 +47,15 @@ def predict(
     from daad.data.decode import decode
     from daad.detector.detector import Detector
     from daad.detector.stream import samples_of
+    from daad.errors import ConfigError
     from daad.report.heat import save_pictures
 
     found = Detector.load(detector)
+    samples = list(samples_of(data))
+    if output is not None and output.resolve() in {Path(data).resolve(), *_files(samples)}:
+        raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
     if false_alarm_rate is not None:
         found = found.with_false_alarm_rate(false_alarm_rate)
-    samples = list(samples_of(data))
     failed = flagged = 0
     with open_table(output) as table, ProgressBar() as progress:
         stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=pictures is not None)
@@ -66,3 +72,7 @@ def predict(
                 progress("predict", done, len(samples))
     print(f"{len(samples) - failed} images judged, {flagged} anomalous, {failed} could not be judged", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _files(samples: list[Sample]) -> set[Path]:
+    return {sample.image.resolve() for sample in samples if isinstance(sample.image, Path)}

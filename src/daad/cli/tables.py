@@ -51,7 +51,7 @@ def open_table(path: Path | None) -> Iterator[Table]:
         with _parquet(path) as table:
             yield table
         return
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         yield _Csv(file) if path.suffix == ".csv" else _JsonLines(file)
 
 

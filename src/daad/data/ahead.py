@@ -15,16 +15,27 @@ B = TypeVar("B")
 def in_order(work: Callable[[A], B], items: Iterable[A], *, workers: int, ahead: int) -> Iterator[B]:
     """`work(item)` of each item, in order; at most `ahead` items are taken before their results are asked for.
 
-    What `work` raises is raised where its result is taken. Leaving early cancels what has not begun.
+    What `work` raises is raised where its result is taken, and what `items` raises after the results of all items
+    before. Leaving early cancels what has not begun, and does not wait for what has.
     """
-    source = iter(items)
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        flying: deque[Future[B]] = deque(pool.submit(work, item) for item in islice(source, max(1, ahead)))
-        try:
-            while flying:
-                result = flying.popleft().result()
-                flying.extend(pool.submit(work, item) for item in islice(source, 1))
-                yield result
-        finally:
-            for future in flying:
-                future.cancel()
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        futures = _begun(pool, work, items)
+        flying = deque(islice(futures, max(1, ahead)))
+        while flying:
+            result = flying.popleft().result()
+            flying.extend(islice(futures, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begun(pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[A]) -> Iterator[Future[B]]:
+    """A future for each item; an error of the items' source is the last one's result."""
+    try:
+        for item in items:
+            yield pool.submit(work, item)
+    except Exception as error:
+        failed: Future[B] = Future()
+        failed.set_exception(error)
+        yield failed

@@ -138,6 +138,8 @@ def _source_key(sample: Sample) -> list[Any]:
             source = decode(source, name=sample.name)
         except ImageError as error:
             return [sample.name, str(error)]
+    if not isinstance(source, np.ndarray):
+        return [sample.name, type(source).__name__]  # no image: it fails, always alike
     array = np.ascontiguousarray(source)
     content = b"" if array.dtype.hasobject else array.tobytes()
     return [sample.name, array.dtype.str, array.shape, hashlib.sha256(content).hexdigest()]

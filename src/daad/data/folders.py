@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from daad.data.decode import EXTENSIONS, is_image_path
-from daad.data.sample import Sample, Split
+from daad.data.own import is_own_folder, is_own_picture
+from daad.data.sample import Sample, Split, printable
 from daad.errors import DataError
 
 NORMAL_NAMES = ("good", "normal", "ok")  # folder names and manifest labels that mean normal
@@ -19,18 +20,22 @@ _EXPECTED = "expected train/good/*.png for training, and test/good/*.png beside 
 def read_folder(root: Path, split: Split | None) -> list[Sample]:
     """List the images of a folder by whichever layout it has, sorted by name. Raises DataError.
 
-    Names are posix paths relative to `root`. Hidden files, `__MACOSX` and what is no image are passed over.
+    Names are posix paths relative to `root`. Hidden files, `__MACOSX`, what is no image and what daad itself wrote
+    (detectors, their `.run` folders, heat maps and overlays) are passed over.
     """
     folders = {path.name.lower(): path for path in reversed(_subfolders(root))}
-    train, test = folders.get("train"), folders.get("test")
+    train, test, good = folders.get("train"), folders.get("test"), _normal_folder(root)
     if test or (train and _normal_folder(train)):
         samples = _mvtec(root, train, test, split)
-    elif _normal_folder(root) and len(folders.keys() - {GROUND_TRUTH}) > 1:
+    elif good and any(_holds_images(path) for path in folders.values() if path != good):
         samples = _labelled(root, split)
     else:
         samples = _plain(root, split)
     if not samples:
-        raise DataError(f"{root}: holds no image that daad reads ({', '.join(EXTENSIONS)}); {_EXPECTED}")
+        raise DataError(
+            f"{root}: holds no image that daad reads ({', '.join(EXTENSIONS)}), or only what daad itself wrote; "
+            f"{_EXPECTED}"
+        )
     return sorted(samples, key=lambda sample: sample.name)
 
 
@@ -65,7 +70,7 @@ def _plain(root: Path, split: Split | None) -> list[Sample]:
     for path in _images(root):
         normal = split == "train" or (good is not None and path.is_relative_to(good))
         label, defect = (0, "good") if normal else (None, None)
-        name = path.relative_to(root).as_posix()
+        name = printable(path.relative_to(root))
         samples.append(Sample(path, name, label, split="train" if split == "train" else None, defect=defect))
     return samples
 
@@ -78,14 +83,14 @@ def _test_samples(root: Path, test: Path, ground_truth: Path) -> list[Sample]:
 def _sorted_in(root: Path, part: Path, path: Path, split: Split, masks: dict[str, Path] | None) -> Sample:
     """The sample of an image whose label is the name of its sub-folder of `part`."""
     inside = PurePosixPath(path.relative_to(part).as_posix())
-    name = path.relative_to(root).as_posix()
+    name = printable(path.relative_to(root))
     if len(inside.parts) == 1:  # beside the sub-folders: nobody said what it is
         return Sample(path, name, split=split)
     if inside.parts[0].lower() in NORMAL_NAMES:
         return Sample(path, name, 0, split=split, defect="good")
     key = inside.with_suffix("").as_posix()
     mask = (masks or {}).get(f"{key}_mask") or (masks or {}).get(key)
-    return Sample(path, name, 1, mask=mask, split=split, defect=inside.parts[0])
+    return Sample(path, name, 1, mask=mask, split=split, defect=printable(inside.parts[0]))
 
 
 def _masks(folder: Path) -> dict[str, Path]:
@@ -101,9 +106,15 @@ def _normal_folder(folder: Path) -> Path | None:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_noise(path.name))
+        return sorted(
+            path for path in folder.iterdir() if path.is_dir() and not _is_noise(path.name) and not is_own_folder(path)
+        )
     except OSError as error:
         _refuse(error)
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.name.lower() != GROUND_TRUTH and any(True for _ in _images(folder))
 
 
 def _is_noise(name: str) -> bool:
@@ -120,8 +131,13 @@ def _images(root: Path, *, keep: bool = False) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(f for f in folders if not _is_noise(f) and (keep or f.lower() != GROUND_TRUTH))
-        yield from (Path(folder, f) for f in sorted(files) if is_image_path(f) and not _is_noise(f))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not _is_noise(name) and (keep or name.lower() != GROUND_TRUTH) and not is_own_folder(Path(folder, name))
+        )
+        images = (Path(folder, name) for name in sorted(files) if is_image_path(name) and not _is_noise(name))
+        yield from (path for path in images if not is_own_picture(path))
 
 
 def _refuse(error: OSError) -> NoReturn:

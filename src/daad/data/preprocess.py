@@ -88,7 +88,7 @@ class Preprocess(BaseModel):
     def for_images(
         cls,
         images: Sequence[ImageInfo],
-        image_size: int | tuple[int, int],
+        image_size: int | Sequence[int],
         multiple: int = 16,
         *,
         interpolation: Interpolation = "bilinear",
@@ -196,18 +196,25 @@ def _common_channels(images: Sequence[ImageInfo]) -> int:
     )
 
 
-def _size(image_size: int | tuple[int, int], slant: float, multiple: int) -> tuple[int, int]:
+def _size(image_size: int | Sequence[int], slant: float, multiple: int) -> tuple[int, int]:
     """(height, width); `slant` is log(width / height), so that turned images give the turned size."""
-    sides = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
-    if len(sides) != 2 or not all(1 <= side <= MAX_SIDE for side in sides) or multiple < 1:
+    both = isinstance(image_size, list | tuple)
+    sides: list[Any] = list(image_size) if isinstance(image_size, list | tuple) else [image_size]
+    if len(sides) != 1 + both or not all(map(_is_side, sides)) or multiple < 1:
         raise ConfigError(
-            f"image_size={image_size!r}, multiple={multiple}: give the short side or (height, width), each from 1 to "
-            f"{MAX_SIDE}, and a multiple of at least 1"
+            f"image_size={image_size!r}, multiple={multiple}: give the short side or (height, width), each a whole "
+            f"number from 1 to {MAX_SIDE}, and a multiple of at least 1"
         )
-    if not isinstance(image_size, int):
-        return sides[0], sides[1]
-    exact = image_size * round(math.exp(min(abs(slant), math.log(MAX_ASPECT))), 9)
+    short = int(sides[0])
+    if both:
+        return short, int(sides[1])
+    exact = short * round(math.exp(min(abs(slant), math.log(MAX_ASPECT))), 9)
     rounded = min(math.floor(exact / multiple + 0.5) * multiple, MAX_SIDE)
-    square = exact - image_size <= abs(rounded - exact) or rounded < image_size  # a square is kept at any size
-    long = image_size if square else rounded
-    return (image_size, long) if slant > 0 else (long, image_size)
+    square = exact - short <= abs(rounded - exact) or rounded < short  # a square is kept at any size
+    long = short if square else rounded
+    return (short, long) if slant > 0 else (long, short)
+
+
+def _is_side(side: Any) -> bool:
+    whole = isinstance(side, int | np.integer) and not isinstance(side, bool)
+    return whole and 1 <= side <= MAX_SIDE

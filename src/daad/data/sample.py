@@ -31,6 +31,12 @@ class Sample:
     defect: str | None = None
 
 
+def printable(path: Path | str) -> str:
+    """A path as text that can be written as UTF-8 anywhere: bytes of a file name that are none become `\\udc..`."""
+    text = path.as_posix() if isinstance(path, Path) else path
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An image that could not be used, and why."""

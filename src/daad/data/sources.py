@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, IOBase
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,6 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from daad.data.arrays import NPY_MAGIC, ArrayReader, ImageInfo, NpyReader, Pixels, float_pixels
 from daad.data.raster import RasterReader, open_raster
+from daad.data.sample import printable
 from daad.data.tiff import FLOAT, GREY, TiffReader, read_header
 from daad.errors import DaadError, ImageError
 
@@ -56,22 +57,49 @@ def opened(source: Any, name: str | None, max_pixels: int) -> Iterator[Reader]:
 def default_name(source: Any) -> str:
     """What errors call a source that was given no name."""
     if isinstance(source, str | Path):
-        return str(source)
+        return printable(str(source))
     if isinstance(source, np.ndarray):
         return "array"
     return "bytes" if isinstance(source, bytes) else "image"
 
 
+def is_file(source: Any) -> bool:
+    """Whether a source is an open file, or something that is read like one; not an iterator of other things."""
+    return isinstance(source, IOBase) or (hasattr(source, "read") and not isinstance(source, Iterator))
+
+
+def file_content(file: Any, name: str) -> bytes:
+    """All bytes of an open file, from its beginning wherever it can be rewound. Raises ImageError."""
+    try:
+        if hasattr(file, "seekable") and file.seekable():
+            file.seek(0)
+        content = file.read()
+    except Exception as error:
+        raise ImageError(f"{name}: cannot be read ({error}); give a file that is open for reading") from error
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise ImageError(f"{name}: reading it gives {type(content).__name__}, not bytes; open the file with mode 'rb'")
+    return bytes(content)
+
+
 def _stream(source: Any, name: str) -> IO[bytes]:
+    if is_file(source):
+        source = file_content(source, name)
     if isinstance(source, bytes | bytearray | memoryview):
         if not len(source):
             raise ImageError(f"{name}: holds no bytes; give the content of an image file")
         return BytesIO(source)
+    if source is None:
+        raise ImageError(
+            f"{name}: None is not an image; cv2.imread, for one, gives None for a file it cannot read, so check that "
+            "file, or give its path"
+        )
     if not isinstance(source, str | Path):
         raise ImageError(
             f"{name}: {type(source).__name__} is not an image; give a path, the bytes of a file, a PIL image or a "
             "NumPy array"
         )
+    if source == "":
+        raise ImageError(f"{name}: the path is empty; give the path of an image")
     return _file(Path(source), name)
 
 
@@ -79,7 +107,7 @@ def _file(path: Path, name: str) -> IO[bytes]:
     if path.is_dir():
         raise ImageError(f"{name}: is a folder, not an image; give the folder as the data set, or one file in it")
     if not path.exists():
-        where = "" if name == str(path) else f" at {path}"
+        where = "" if name == printable(str(path)) else f" at {printable(str(path))}"
         raise ImageError(f"{name}: does not exist{where}; check the path")
     if not path.is_file():
         raise ImageError(f"{name}: is not a regular file; copy the image to a file first")

@@ -20,15 +20,22 @@ def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[lis
         raise ConfigError(f"fraction={fraction!r}: the share held out must lie between 0 and 1, such as 0.2")
     units = _units(samples)
     if len(units) < 2:
-        raise DataError(
-            f"{len(samples)} samples in {len(units)} groups cannot be split; give at least two images that do not "
-            "belong to the same group"
-        )
+        raise DataError(_too_few(samples))
     keys = sorted(units, key=lambda key: _lot(key, seed))
     held = _choose({key: len(units[key]) for key in keys}, round(fraction * len(samples)))
     fit = [sample for key in keys if key not in held for sample in units[key]]
     calibration = [sample for key in held for sample in units[key]]
     return _by_name(fit), _by_name(calibration)
+
+
+def _too_few(samples: Sequence[Sample]) -> str:
+    needed = "some images are learned from and others are held out to set the threshold"
+    if len(samples) < 2:
+        found = "only one image" if samples else "no image"
+        return f"found {found}, and at least two are needed: {needed}"
+    first = samples[0]
+    shared = f"have one name, {first.name!r}" if first.group is None else f"belong to one group, {first.group!r}"
+    return f"all {len(samples)} images {shared}, and what belongs together is not split; give others too: {needed}"
 
 
 def _units(samples: Sequence[Sample]) -> dict[tuple[str, str], list[Sample]]:

@@ -15,15 +15,19 @@ import numpy.typing as npt
 import torch
 
 from daad.artifact.build import rebuild
+from daad.artifact.checks import check_golden, check_preprocess
 from daad.artifact.export import Parity, export_onnx
 from daad.artifact.manifest import Manifest
-from daad.artifact.store import check_replaceable, read_artifact, write_artifact
+from daad.artifact.place import check_replaceable, check_writable, resolved
+from daad.artifact.plain import plain
+from daad.artifact.read import read_artifact
+from daad.artifact.store import write_artifact
 from daad.data.preprocess import Preprocess
 from daad.detector.evaluation import Evaluation, evaluate
 from daad.detector.fitting import FitPlan, Progress, RunOptions, fit
 from daad.detector.scorer import Scored, score_batch
 from daad.detector.stream import Prepared, batched, prepared, samples_of
-from daad.errors import ArtifactError, ImageError
+from daad.errors import ArtifactError, ConfigError, ImageError
 from daad.models.base import AnomalyModel
 from daad.scoring.calibration import Calibration
 from daad.scoring.prediction import Prediction
@@ -87,8 +91,19 @@ class Detector:
 
         Raises DataError, ConfigError, TrainingError, ArtifactError.
         """
-        plan = FitPlan(model, preset, image_size, seed, false_alarm_rate, holdout, precision, accelerator, settings)
-        options = RunOptions(None if run is None else Path(run), resume, checkpoint_every, cache)
+        plan = FitPlan.make(
+            model=model,
+            preset=preset,
+            image_size=image_size,
+            seed=seed,
+            false_alarm_rate=false_alarm_rate,
+            holdout=holdout,
+            precision=precision,
+            accelerator=accelerator,
+            settings=settings,
+        )
+        folder = None if run is None else Path(run)
+        options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
         fitted = fit(data, plan, options, progress)
         provenance = {**fitted.provenance, "left_out": [asdict(failure) for failure in fitted.failures]}
         return cls(model, fitted.model, fitted.preprocess, fitted.calibration, provenance)
@@ -102,6 +117,8 @@ class Detector:
         iterator. An image that cannot be read gives a Prediction with `error`, and the rest go on. Without `maps`,
         `anomaly_map` and `reconstruction` are None (regions are still found).
         """
+        if batch_size < 1 or workers < 1:
+            raise ConfigError(f"batch_size and workers must be at least 1, found {batch_size} and {workers}")
         samples = samples_of(source)  # here and not in the generator: a missing folder is told at once
         images = prepared(samples, self.preprocess, ahead=2 * batch_size, workers=workers)
         return chain.from_iterable(self._judge(batch, maps) for batch in batched(images, batch_size))
@@ -116,10 +133,12 @@ class Detector:
     def decision_function(self, images: Any, *, batch_size: int = BATCH_SIZE) -> npt.NDArray[np.float64]:
         """Raw anomaly scores (N,), higher is more anomalous, of an array (N, H, W[, C]) or a list of images.
 
-        Raises ImageError for the first image that cannot be read.
+        Raises ImageError for the first image that cannot be read, and for an array that is one image.
         """
-        if isinstance(images, np.ndarray) and images.ndim in (3, 4):
-            images = list(images)
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            if images.shape[-1] == self.preprocess.channels:
+                raise ImageError(f"array of shape {images.shape} looks like one image; give a batch (N, H, W, C)")
+            images = images[..., None]
         scores = []
         for prediction in self.predict(images, batch_size=batch_size, maps=False):
             if prediction.error is not None:
@@ -136,15 +155,20 @@ class Detector:
         return Detector(self.name, self.model, self.preprocess, self.calibration.with_rate(rate), self.provenance)
 
     def save(self, path: str | Path) -> Path:
-        """Write the detector to a folder, or to a zip where `path` ends in .zip; nothing half-written is ever seen."""
+        """Write the detector to a folder, or to a zip where `path` ends in .zip; an older one there is replaced.
+
+        A folder's other files stay. Raises ArtifactError, and leaves what is there as it was, for a place that is
+        neither absent, nor empty, nor a detector, for one that cannot be written, and for provenance that JSON cannot
+        hold.
+        """
         golden = self._golden_image()
         scored = score_batch(self.model, self.preprocess, golden)
         manifest = Manifest(
             model=self.name,
-            config=self.model.config.model_dump(mode="json"),
+            config=plain(self.model.config.model_dump(), "config"),
             preprocess=self.preprocess,
             calibration=self.calibration,
-            provenance=self.provenance,
+            provenance=plain(self.provenance, "provenance"),
             files={},
         )
         tensors = {
@@ -152,7 +176,7 @@ class Detector:
             "score": torch.from_numpy(scored.score),
             "anomaly_map": torch.from_numpy(scored.anomaly_map),
         }
-        write_artifact(Path(path), manifest, self.model.state_dict(), tensors)
+        write_artifact(path, manifest, self.model.state_dict(), tensors)
         return Path(path)
 
     @classmethod
@@ -162,8 +186,9 @@ class Detector:
         Raises ArtifactError for a path that is missing, foreign, damaged, altered or of an unknown schema, and for a
         machine on which the model gives other numbers than where it was saved.
         """
-        manifest, weights, golden = read_artifact(Path(path))
+        manifest, weights, golden = read_artifact(path)
         model = rebuild(manifest.model, manifest.config, weights, str(path))
+        check_preprocess(manifest.preprocess, model.config, str(path))
         detector = cls(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
         if verify:
             detector._verify(golden, str(path))
@@ -208,8 +233,13 @@ class Detector:
         return (np.iinfo(p.dtype).max * (0.5 * noise + 0.5 * ramp)).astype(p.dtype)
 
     def _verify(self, golden: dict[str, torch.Tensor], where: str) -> None:
+        check_golden(golden, self.preprocess, where)
         images = golden["image"].numpy().astype(self.preprocess.dtype)
-        expected, found = float(golden["score"][0]), float(score_batch(self.model, self.preprocess, images).score[0])
+        try:
+            found = float(score_batch(self.model, self.preprocess, images).score[0])
+        except (TrainingError, RuntimeError) as error:
+            raise ArtifactError(f"{where}: its golden sample cannot be scored: {error}") from None
+        expected = float(golden["score"][0])
         if not math.isclose(expected, found, rel_tol=GOLDEN_TOLERANCE, abs_tol=1e-9):
             raise ArtifactError(
                 f"{where}: its golden sample scores {found:.6g} here but {expected:.6g} where it was saved"
@@ -217,5 +247,7 @@ class Detector:
 
 
 def prepare_output(path: Path) -> None:
-    """Refuse, before hours of training, a place where a detector could not be saved."""
-    check_replaceable(path)
+    """Refuse, before hours of training, a place where a detector could not be saved; makes its parent folder."""
+    place = resolved(path)
+    check_replaceable(place)
+    check_writable(place)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +72,9 @@ def labelled(data: Any) -> list[Sample]:
     """The test images of a data set whose label is known; DataError where there are none."""
     samples = [sample for sample in read_layout(data, split="test") if sample.label is not None]
     if not samples:
+        where = data if isinstance(data, str | Path) else f"the {type(data).__name__} given"
         raise DataError(
-            f"{data}: no image has a label, so nothing can be measured; expected test/good and test/<defect> folders, "
+            f"{where}: no image has a label, so nothing can be measured; expected test/good and test/<defect> folders, "
             "good/ and <defect>/ folders, or a manifest with a label column"
         )
     return samples
@@ -85,15 +86,16 @@ def evaluate(predict: Predict, data: Any, progress: Progress | None = None) -> E
     rows: list[Row] = []
     failures: list[Failure] = []
     pixels = PixelMetrics()
-    without_mask = Counter[str]()
+    without_mask = 0
     for done, (sample, prediction) in enumerate(_judged(predict, samples), start=1):
         if prediction.error is not None:
             failures.append(Failure(sample.name, prediction.error))
         else:
             rows.append(_row(sample, prediction))
             try:
-                _update_pixels(pixels, sample, prediction, without_mask)
+                without_mask += not _update_pixels(pixels, sample, prediction)
             except ImageError as error:
+                without_mask += sample.label or 0
                 failures.append(Failure(sample.name, f"left out of the pixel metrics: {error}"))
         if progress:
             progress("evaluate", done, len(samples))
@@ -120,24 +122,27 @@ def _row(sample: Sample, prediction: Prediction) -> Row:
     )
 
 
-def _update_pixels(pixels: PixelMetrics, sample: Sample, prediction: Prediction, missing: Counter[str]) -> None:
-    """Normal images count as all-normal pixels; an anomalous one without a mask cannot be used."""
+def _update_pixels(pixels: PixelMetrics, sample: Sample, prediction: Prediction) -> bool:
+    """Normal images count as all-normal pixels; an anomalous one without a mask cannot be used (False)."""
     assert prediction.anomaly_map is not None
     shape = prediction.anomaly_map.shape
     if sample.label and sample.mask is None:
-        missing[sample.defect or "anomalous"] += 1
-        return
+        return False
     mask = (
         np.zeros(shape, dtype=bool)
         if sample.mask is None
-        else decode_mask(sample.mask, shape=(shape[0], shape[1]), name=sample.name)
+        else decode_mask(sample.mask, shape=(shape[0], shape[1]), name=mask_name(sample))
     )
     pixels.update(prediction.anomaly_map, mask, sample.name)
+    return True
 
 
-def _summarise(
-    rows: list[Row], failures: list[Failure], pixels: PixelMetrics, without_mask: Counter[str]
-) -> Evaluation:
+def mask_name(sample: Sample) -> str:
+    """What errors call a sample's mask."""
+    return str(sample.mask) if isinstance(sample.mask, Path) else f"mask of {sample.name}"
+
+
+def _summarise(rows: list[Row], failures: list[Failure], pixels: PixelMetrics, without_mask: int) -> Evaluation:
     labels, scores = np.array([r.label for r in rows]), np.array([r.score for r in rows])
     flagged = np.array([r.is_anomalous for r in rows])
     metrics = {name: bootstrap(metric, labels, scores) for name, metric in IMAGE_METRICS.items()}
@@ -148,13 +153,13 @@ def _summarise(
     if labels.min() == labels.max():
         notes.append(f"all test images are {'anomalous' if labels[0] else 'good'}: ranking metrics need both kinds")
     counts = {"good": int((labels == 0).sum()), "anomalous": int((labels == 1).sum()), "failed": len(failures)}
-    with_masks = counts["anomalous"] - sum(without_mask.values())
+    with_masks = counts["anomalous"] - without_mask
     if with_masks:
         metrics |= pixels.compute_intervals()
         if without_mask:
-            notes.append(f"pixel metrics leave out {sum(without_mask.values())} anomalous images without a mask")
+            notes.append(f"pixel metrics leave out {without_mask} images without a usable mask")
     else:
-        notes.append("no pixel metrics: no anomalous image has a mask")
+        notes.append("no pixel metrics: no anomalous image has a usable mask")
     return Evaluation(metrics, _by_defect(rows, labels, scores), counts, rows, failures, notes)
 
 

@@ -1,6 +1,6 @@
 """How a detector comes about: good images in; part trains the model, the held-out rest calibrates it.
 
-layout -> probe -> Preprocess -> hold out -> cache both -> train -> score held-out -> Calibration -> Fitted
+layout -> probe -> Preprocess -> cache -> hold out -> train -> score held-out -> Calibration -> Fitted
 """
 
 from __future__ import annotations
@@ -8,19 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from pydantic import Field
 
-from daad.artifact.build import build, preset_settings
+from daad.artifact.build import preset_settings
 from daad.data.arrays import ImageInfo
 from daad.data.cache import CachedImages, cache_images
+from daad.data.cache_store import digest_image
 from daad.data.decode import probe
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess, to_float
@@ -28,13 +32,17 @@ from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
 from daad.detector.scorer import score_all
 from daad.errors import ConfigError, DataError, ImageError
-from daad.models.base import AnomalyModel, preset
+from daad.models.base import AnomalyModel, ModelConfig, preset
 from daad.models.registry import model_class
 from daad.scoring.calibration import Calibration
+from daad.settings import Settings
 from daad.training.loop import Precision, RunFolder, TrainingSummary, train
 
 CALIBRATION_BATCH = 16
-ACCELERATORS = ("auto", "cpu", "cuda", "mps")
+SHAPE = ("height", "width", "channels")
+
+
+Ints = npt.NDArray[Any]
 
 
 class Progress(Protocol):
@@ -43,23 +51,22 @@ class Progress(Protocol):
     def __call__(self, phase: str, done: int, total: int, /) -> None: ...
 
 
-@dataclass(frozen=True)
-class FitPlan:
+class FitPlan(Settings):
     """Everything that decides a fit, but the images. Defaults are those of `daad fit`."""
 
     model: str = "daad+"
     preset: str = "small"
     image_size: int | tuple[int, int] | None = None
-    seed: int = 0
-    false_alarm_rate: float = 0.05
-    holdout: float = 0.2
+    seed: int = Field(0, ge=0, lt=2**63)
+    false_alarm_rate: float = Field(0.05, gt=0, lt=1)
+    holdout: float = Field(0.2, gt=0, lt=1)
     precision: Precision = "auto"
-    accelerator: str = "auto"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to."""
-        return self.image_size or preset(model_class(self.model), self.preset).image_size
+        return preset(model_class(self.model), self.preset).image_size if self.image_size is None else self.image_size
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the model but the image's shape: the config's defaults, the preset's, the user's."""
@@ -67,26 +74,29 @@ class FitPlan:
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         return {**defaults, **preset_settings(self.model, self.preset, self.settings)}
 
+    def config(self, height: int, width: int, channels: int) -> ModelConfig:
+        """The model's config for images of this shape."""
+        settings = preset_settings(self.model, self.preset, self.settings)
+        return model_class(self.model).Config.make(**settings, height=height, width=width, channels=channels)
+
     def check(self) -> None:
         """Refuse what can be refused before any image is read."""
-        if not 0 < self.false_alarm_rate < 1:
-            raise ConfigError(f"false_alarm_rate must be between 0 and 1, found {self.false_alarm_rate}")
-        if not 0 < self.holdout < 1:
-            raise ConfigError(f"holdout must be between 0 and 1, found {self.holdout}")
-        for name, known in (("precision", get_args(Precision)), ("accelerator", ACCELERATORS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}")
-        model_class(self.model).Config.check_known(self.settings)
         preset(model_class(self.model), self.preset)
+        model_class(self.model).Config.check_known(self.settings)
+        for name in SHAPE:
+            if name in self.settings:
+                raise ConfigError(f"{name} follows from the images; set image_size, or convert the images")
+        missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+        if missing.get(self.accelerator, False):
+            raise ConfigError(f"accelerator {self.accelerator!r} is not there on this machine; use auto or cpu")
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Settings):
     """Where a run keeps its cache, checkpoints and log, and whether it goes on from there."""
 
     folder: Path | None = None
     resume: bool = False
-    checkpoint_every: int = 200
+    checkpoint_every: int = Field(200, ge=1)
     cache: bool = True
 
 
@@ -108,14 +118,43 @@ def fit(data: Any, plan: FitPlan, options: RunOptions, progress: Progress | None
     samples, headers, unreadable = _readable(read_layout(data, split="train"))
     preprocess = Preprocess.for_images(headers, plan.size())
     model = _fresh_model(plan, preprocess)  # before any decoding: a setting that does not fit is refused at once
-    learn, held_out = _cached_parts(samples, preprocess, plan, options, report)
+    folder = options.folder / "cache" if options.folder and options.cache else None
+    cached = cache_images(samples, preprocess, folder, progress=lambda done, total: report("read", done, total))
+    learn, held_out = _split(cached, plan)
     with _repeatable(plan.seed):
         summary = _train(model, learn, plan, options, preprocess, report)
     model.to("cpu")  # wherever it was trained, it is calibrated where it will be loaded: a GPU rounds differently
     calibration = _calibrate(model, preprocess, held_out, plan, report)
-    failures = [*unreadable, *learn.failures, *held_out.failures]
-    provenance = _provenance(plan, learn, held_out, summary, failures)
+    failures = [*unreadable, *cached.failures]
+    provenance = _provenance(plan, model, learn, held_out, summary, failures)
     return Fitted(model.requires_grad_(False), preprocess, calibration, provenance, failures)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the cached images: `images[rows]`, with a fingerprint of their names and pixels."""
+
+    images: Ints
+    rows: npt.NDArray[np.int64]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def _split(cached: CachedImages, plan: FitPlan) -> tuple[Part, Part]:
+    """Hold out after decoding, so that an image which turns out unreadable costs neither part anything."""
+    learn, _ = hold_out(cached.samples, plan.holdout, plan.seed)
+    names = {sample.name for sample in learn}
+    is_learn = np.array([sample.name in names for sample in cached.samples])
+    return _part(cached, np.flatnonzero(is_learn)), _part(cached, np.flatnonzero(~is_learn))
+
+
+def _part(cached: CachedImages, rows: npt.NDArray[np.int64]) -> Part:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest_image(digest, cached.samples[row].name, cached.images[row])
+    return Part(cached.images, rows, digest.hexdigest())
 
 
 def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], list[Failure]]:
@@ -132,30 +171,16 @@ def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], lis
     return good, headers, bad
 
 
-def _cached_parts(
-    samples: list[Sample], preprocess: Preprocess, plan: FitPlan, options: RunOptions, report: Progress
-) -> tuple[CachedImages, CachedImages]:
-    total = len(samples)
-
-    def cached(name: str, part: list[Sample], before: int) -> CachedImages:
-        folder = options.folder / "cache" / name if options.folder and options.cache else None
-        return cache_images(part, preprocess, folder, progress=lambda done, _: report("read", before + done, total))
-
-    learn, held_out = hold_out(samples, plan.holdout, plan.seed)
-    return cached("fit", learn, 0), cached("calibration", held_out, len(learn))
-
-
 def _fresh_model(plan: FitPlan, preprocess: Preprocess) -> AnomalyModel:
-    settings = preset_settings(plan.model, plan.preset, plan.settings)
-    shape = {"height": preprocess.height, "width": preprocess.width, "channels": preprocess.channels}
+    config = plan.config(preprocess.height, preprocess.width, preprocess.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        return build(plan.model, {**settings, **shape})
+        return model_class(plan.model)(config)
 
 
 def _train(
     model: AnomalyModel,
-    learn: CachedImages,
+    learn: Part,
     plan: FitPlan,
     options: RunOptions,
     preprocess: Preprocess,
@@ -169,6 +194,7 @@ def _train(
         model,
         learn.images,
         to_float,
+        rows=learn.rows,
         seed=plan.seed,
         accelerator=plan.accelerator,
         precision=plan.precision,
@@ -178,20 +204,20 @@ def _train(
 
 
 def _calibrate(
-    model: AnomalyModel, preprocess: Preprocess, held_out: CachedImages, plan: FitPlan, report: Progress
+    model: AnomalyModel, preprocess: Preprocess, held_out: Part, plan: FitPlan, report: Progress
 ) -> Calibration:
-    total = len(held_out.images)
+    total = len(held_out)
 
     def batches() -> Iterator[Any]:
         for start in range(0, total, CALIBRATION_BATCH):
-            yield held_out.images[start : start + CALIBRATION_BATCH]
+            yield held_out.images[held_out.rows[start : start + CALIBRATION_BATCH]]
             report("calibrate", min(start + CALIBRATION_BATCH, total), total)
 
     scores, peaks = zip(*score_all(model, preprocess, batches()), strict=True)
     return Calibration.from_normals(scores, peaks, plan.false_alarm_rate)
 
 
-def _identity(model: AnomalyModel, learn: CachedImages, plan: FitPlan, preprocess: Preprocess) -> str:
+def _identity(model: AnomalyModel, learn: Part, plan: FitPlan, preprocess: Preprocess) -> str:
     """A hash of all that decides the weights: only a run with the same one may go on from a checkpoint."""
     parts = [plan.model, model.config.model_dump(mode="json"), preprocess.model_dump(mode="json"), plan.seed]
     text = json.dumps([*parts, plan.precision, learn.fingerprint])
@@ -199,14 +225,20 @@ def _identity(model: AnomalyModel, learn: CachedImages, plan: FitPlan, preproces
 
 
 def _provenance(
-    plan: FitPlan, learn: CachedImages, held_out: CachedImages, summary: TrainingSummary, failures: list[Failure]
+    plan: FitPlan,
+    model: AnomalyModel,
+    learn: Part,
+    held_out: Part,
+    summary: TrainingSummary,
+    failures: list[Failure],
 ) -> dict[str, Any]:
+    chosen = model.config.model_dump(mode="json", include=set(plan.settings))
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": plan.seed,
         "preset": plan.preset,
-        "settings": dict(plan.settings),
-        "images": {"fit": len(learn.images), "calibration": len(held_out.images), "unreadable": len(failures)},
+        "settings": chosen,
+        "images": {"fit": len(learn), "calibration": len(held_out), "unreadable": len(failures)},
         "data_fingerprint": {"fit": learn.fingerprint, "calibration": held_out.fingerprint},
         "training": asdict(summary),
         "versions": {name: version(name) for name in ("daad", "torch", "numpy", "pillow")},

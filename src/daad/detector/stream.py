@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from daad.data.ahead import in_order
@@ -34,7 +35,8 @@ class Prepared:
 def samples_of(source: Any) -> Iterator[Sample]:
     """The images of a path, folder, layout, array, PIL image, bytes, list or iterator, one at a time."""
     if isinstance(source, Iterator):
-        return (as_sample(item, index) for index, item in enumerate(source))
+        # Arrays are copied: a camera may fill one buffer again and again while earlier frames wait to be judged.
+        return (as_sample(np.copy(i) if isinstance(i, np.ndarray) else i, n) for n, i in enumerate(source))
     return iter(read_layout(source, split=None))
 
 

@@ -102,6 +102,7 @@ class Reconstructor(AnomalyModel):
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
+        check_batch_statistics(config, images)
         player = Player("generator", list(self.generator.parameters()), partial(adam, config), self.loss)
         steps = config.training_steps(images)
         return [Stage("reconstruct", [player], steps, config.batch_size, end=self.settle)]
@@ -121,6 +122,15 @@ class Reconstructor(AnomalyModel):
         spread = maps.spread()
         self.usual_error.copy_(maps.mean)
         self.usual_spread.copy_(spread + SPREAD_FLOOR * spread.mean().clamp_min(SMALLEST_SPREAD))
+
+
+def check_batch_statistics(config: ModelConfig, images: int) -> None:
+    """Batch norm needs two values a channel at the bottleneck; a 16-pixel image gives it one."""
+    if min(config.batch_size, images) * (config.height // MULTIPLE) * (config.width // MULTIPLE) < 2:
+        raise ConfigError(
+            f"{config.height} x {config.width} pixels in batches of one image leave batch norm a single value; "
+            "raise image_size, or batch_size and the number of images"
+        )
 
 
 def adam(config: ModelConfig, parameters: list[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError, closest
+from daad.settings import Settings
 
 Size = Literal["nano", "small", "paper"]
 Batches = Callable[[], Iterator[Tensor]]
@@ -29,10 +30,8 @@ class Output(NamedTuple):
     reconstruction: Tensor | None
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Settings):
     """What every model is told: the shape of its input and how long to train. Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     height: int = Field(ge=16, le=4096, description="input height in pixels")
     width: int = Field(ge=16, le=4096, description="input width in pixels")
@@ -46,30 +45,8 @@ class ModelConfig(BaseModel):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}")
+            raise ConfigError(f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}")
         return self
-
-    @classmethod
-    def make(cls, **settings: Any) -> Self:
-        """Build a config; a pydantic complaint becomes one ConfigError that names the field and what is legal."""
-        cls.check_known(settings)
-        try:
-            return cls(**settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            told = first.get("ctx", {}).get("error")
-            if isinstance(told, ConfigError):
-                raise told from None
-            where = ".".join(map(str, first["loc"])) or "settings"
-            raise ConfigError(f"{where}: {first['msg']}, found {_short(first['input'])}") from None
-
-    @classmethod
-    def check_known(cls, settings: Mapping[str, Any]) -> None:
-        """Raise ConfigError for the first setting that does not exist, with the nearest that does."""
-        for name in sorted(settings):
-            if name not in cls.model_fields:
-                hint = closest(name, cls.model_fields)
-                raise ConfigError(f"unknown setting {name!r}{hint}; known settings: {', '.join(cls.model_fields)}")
 
     def training_steps(self, images: int) -> int:
         """Steps of the whole training on `images` images."""
@@ -142,8 +119,3 @@ def preset(cls: type[AnomalyModel], name: str) -> Preset:
     if name not in cls.presets:
         raise ConfigError(f"unknown preset {name!r}{closest(name, cls.presets)}; known: {', '.join(cls.presets)}")
     return cls.presets[name]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from daad.errors import ConfigError
-from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam
+from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
 from daad.nn.block_memory import check_division
 from daad.nn.convs import reestimate_batch_norms
@@ -148,6 +148,7 @@ class DAADPlus(DAAD):
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
+        check_batch_statistics(config, images)
         latest: dict[str, Tensor] = {}  # the generator's x_hat of this step, for the discriminator's turn
 
         def generator_loss(batch: Tensor) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from PIL import Image
 from daad.data.decode import decode, decode_mask
 from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Failure, Sample
+from daad.detector.evaluation import mask_name
 from daad.errors import ImageError
 from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
 
@@ -137,7 +138,7 @@ def _truth(sample: Sample, image: npt.NDArray[Any], failures: list[Failure]) -> 
     if sample.mask is None:
         return None
     try:
-        return decode_mask(sample.mask, shape=(image.shape[0], image.shape[1]), name=sample.name)
+        return decode_mask(sample.mask, shape=(image.shape[0], image.shape[1]), name=mask_name(sample))
     except ImageError as error:
         failures.append(Failure(sample.name, f"shown without its ground truth: {error}"))
         return None

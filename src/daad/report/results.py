@@ -40,15 +40,14 @@ def metrics_record(detector: Detector, evaluation: Evaluation) -> dict[str, Any]
 
 
 def _write_rows(path: Path, evaluation: Evaluation, threshold: float) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow([*(field.name for field in fields(Row)), "threshold", "error"])
+        reasons = {failure.name: failure.reason for failure in evaluation.failures}
         for row in evaluation.rows:
-            writer.writerow([*asdict(row).values(), threshold, ""])
-        judged = {row.name for row in evaluation.rows}
-        for failure in evaluation.failures:
-            if failure.name not in judged:
-                writer.writerow([failure.name, *[""] * (len(fields(Row)) - 1), threshold, failure.reason])
+            writer.writerow([*asdict(row).values(), threshold, reasons.pop(row.name, "")])
+        for name, reason in reasons.items():
+            writer.writerow([name, *[""] * (len(fields(Row)) - 1), threshold, reason])
 
 
 def _interval(interval: Interval) -> dict[str, float | None]:

@@ -29,21 +29,24 @@ def batch_indices(seed: int, stage: int, step: int, images: int, batch_size: int
 
 
 class ImageBatches:
-    """Float batches (B, C, H, W) in [0, 1] on a device, from stored integer images (N, H, W, C)."""
+    """Float batches (B, C, H, W) in [0, 1] on a device, from stored integer images (N, H, W, C), or `rows` of them."""
 
-    def __init__(self, images: Ints, to_float: Callable[[Ints], Ints], device: torch.device) -> None:
-        if not len(images):
-            raise TrainingError("there are no images to train on")
+    def __init__(
+        self, images: Ints, to_float: Callable[[Ints], Ints], device: torch.device, rows: Ints | None = None
+    ) -> None:
         self.images = images
+        self.rows = np.arange(len(images)) if rows is None else rows
+        if not len(self.rows):
+            raise TrainingError("there are no images to train on")
         self.to_float = to_float
         self.device = device
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
 
     def take(self, indices: Ints) -> Tensor:
         """The batch of these images."""
-        batch = torch.from_numpy(self.to_float(np.asarray(self.images[indices])))
+        batch = torch.from_numpy(self.to_float(np.asarray(self.images[self.rows[indices]])))
         return batch.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def in_order(self, batch_size: int) -> Iterator[Tensor]:

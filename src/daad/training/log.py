@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 from pathlib import Path
 from typing import Any
+
+from daad.training.checkpoint import write_atomically
 
 COLUMNS = ["stage", "step", "player", "term", "value", "learning_rate"]
 
@@ -17,12 +20,13 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, *, resume_at: tuple[int, int] | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "log.csv"
         kept = _rows_before(path, resume_at) if resume_at is not None else []
-        self._file = path.open("w", newline="", encoding="utf-8")
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([COLUMNS, *kept])
+        write_atomically(path, text.getvalue().encode())  # whole at every moment: a second kill loses no history
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._writer.writerows([COLUMNS, *kept])
         self._board = _tensorboard(folder / "tensorboard", resume_at[1] if resume_at else None)
 
     def write(self, stage: int, step: int, player: str, terms: dict[str, float], learning_rate: float) -> None:
@@ -44,11 +48,13 @@ class RunLog:
 
 
 def _rows_before(path: Path, position: tuple[int, int]) -> list[list[str]]:
+    """The rows before a position; what a crash left unreadable is dropped."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-    return [row for row in rows if (int(row[0]), int(row[1])) < position]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)]
+    numbered = [row for row in rows if row[0].isdecimal() and row[1].isdecimal()]
+    return [row for row in numbered if (int(row[0]), int(row[1])) < position]
 
 
 def _tensorboard(folder: Path, purge_step: int | None) -> Any:

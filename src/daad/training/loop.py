@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from daad.errors import ArtifactError, TrainingError
 from daad.models.base import AnomalyModel, Player, Stage
 from daad.training.batches import ImageBatches, Ints, batch_indices
 from daad.training.checkpoint import Position, load_checkpoint, restore_model, restore_optimisers, save_checkpoint
+from daad.training.lock import only_one
 from daad.training.log import RunLog
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]
@@ -81,23 +83,25 @@ def train(
     images: Ints,
     to_float: Callable[[Ints], Ints],
     *,
+    rows: Ints | None = None,
     seed: int,
     accelerator: str = "auto",
     precision: Precision = "auto",
     run: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> TrainingSummary:
-    """Train `model` in place on integer images (N, H, W, C); the same seed gives the same bits on one CPU.
+    """Train `model` in place on integer images (N, H, W, C), or `rows` of them; one seed, one result on one CPU.
 
     `progress(done, total)` is called after every step. Raises TrainingError for a loss that is not finite, with the
     step and the term named, and ArtifactError where a run to resume does not fit.
     """
     fabric, precision_used = _fabric(accelerator, precision)
-    batches = ImageBatches(images, to_float, fabric.device)
+    batches = ImageBatches(images, to_float, fabric.device, rows)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = _Trainer(fabric, model, batches, model.stages(len(images)), seed, run, progress or _ignore)
     started = monotonic()
-    trainer.run()
+    with only_one(run.path) if run else nullcontext():
+        trainer = _Trainer(fabric, model, batches, model.stages(len(batches)), seed, run, progress or _ignore)
+        trainer.run()
     model.eval()
     total = sum(stage.steps for stage in trainer.stages)
     seconds = monotonic() - started

@@ -1,0 +1,165 @@
+"""Put a detector's files in place of an older one's. What is not a detector's is never deleted.
+
+A new folder beside is renamed into place. Where that cannot be (a mount point, the current folder, a folder that also
+holds the user's files), the files are renamed inside the folder, the manifest last; a process that dies in between
+leaves files whose hashes do not fit, and the old ones under `.NAME.TOKEN.old`. Two that save to one place at once are
+told apart by a look at the end: whoever wrote last sees a mix, if there is one, and writes again.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import shutil
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from daad.artifact.place import FILES, beside, check_replaceable, is_leftover
+from daad.artifact.read import read_contents
+from daad.errors import ArtifactError
+
+ATTEMPTS = 5
+_NO_RENAMING = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
+
+Contents = dict[str, bytes]
+
+
+def put_folder(path: Path, contents: Contents) -> None:
+    """Write `contents` as the folder `path`, which is absent, empty or a detector. Raises OSError, ArtifactError."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):  # somebody else was renaming it at that moment
+            _put_once(path, contents)
+            if _is_whole(path):
+                return
+    raise OSError(errno.EBUSY, "other processes keep changing it")
+
+
+def put_zip(path: Path, contents: Contents) -> None:
+    """Write `contents` as the zip `path`, which is absent, empty or a detector. Raises OSError."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    temporary = beside(path)
+    try:
+        _write(temporary, buffer.getvalue())
+        temporary.replace(path)
+    except OSError as error:
+        if not path.is_file() or error.errno not in _NO_RENAMING:
+            raise
+        _overwrite(path, buffer.getvalue())
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _put_once(path: Path, contents: Contents) -> None:
+    if path.is_dir() and _stays(path):
+        _put_inside(path, contents)
+        return
+    try:
+        _swap(path, contents)
+    except OSError:
+        if not path.is_dir():
+            raise
+        check_replaceable(path)  # it may have come into being since the first look
+        _put_inside(path, contents)
+
+
+def _stays(folder: Path) -> bool:
+    """Whether the folder itself must stay: it is empty or holds the user's files, or somebody works in it."""
+    names = {entry.name for entry in folder.iterdir() if not is_leftover(entry)}
+    return not names or not names <= set(FILES) or folder in (Path.cwd(), *Path.cwd().parents)
+
+
+def _swap(path: Path, contents: Contents) -> None:
+    """Rename a new folder into place; should it be cut off between the two renames, the old one is still beside."""
+    new, old = beside(path), beside(path, "old")
+    try:
+        new.mkdir()
+        for name, content in contents.items():
+            _write(new / name, content)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    finally:
+        with suppress(OSError):
+            _discard(new, path)
+            _discard(old, path)
+
+
+def _discard(folder: Path, heir: Path) -> None:
+    """Delete a folder of ours; what somebody else put into it meanwhile goes to its heir."""
+    if not folder.is_dir():
+        return
+    for entry in list(folder.iterdir()):
+        if entry.name in FILES or is_leftover(entry):
+            entry.unlink()
+        else:
+            entry.rename(heir / entry.name)
+    folder.rmdir()
+
+
+def _put_inside(folder: Path, contents: Contents) -> None:
+    """Replace the files one by one; where that fails, the old ones come back."""
+    token = secrets.token_hex(4)
+    new = {name: folder / f".{name}.{token}.tmp" for name in FILES}
+    old = {name: folder / f".{name}.{token}.old" for name in FILES}
+    try:
+        for name in FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, old[name])
+            _write(new[name], contents[name])
+        _replace_all(folder, new, old)
+    finally:
+        for path in (*new.values(), *old.values()):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _replace_all(folder: Path, new: dict[str, Path], old: dict[str, Path]) -> None:
+    done: list[str] = []
+    try:
+        for name in FILES:
+            done.append(name)
+            new[name].replace(folder / name)
+    except BaseException:
+        for name in done:
+            if old[name].exists():
+                old[name].replace(folder / name)
+            elif not new[name].exists():
+                (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Write a file that cannot be replaced, such as one that is mounted by itself."""
+    before = path.read_bytes()
+    try:
+        _write(path, content)
+    except BaseException:
+        _write(path, before)
+        raise
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_contents(folder)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """On the disk before anything is renamed, or a power cut would leave the new name with nothing in it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
