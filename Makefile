@@ -32,4 +32,5 @@ clean:
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.foundation --data $(DATA)
 	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.tables

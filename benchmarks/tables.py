@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent
 PAGE = ROOT.parent / "docs" / "results.md"
 FOUNDATION = ROOT / "results" / "foundation.json"
 DEMO = ROOT / "results" / "demo.json"
+SPEED = ROOT / "results" / "speed.json"
 
 Row = dict[str, Any]
 Cell = Callable[[list[Row]], str]
@@ -35,13 +36,19 @@ and baselines, which have no seed and see the same {size}-pixel images and all t
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
-    page = render(json.loads(FOUNDATION.read_text())["rows"], json.loads(DEMO.read_text()) if DEMO.is_file() else None)
+    page = page_now()
     if parser.parse_args().check:
         sys.exit(0 if PAGE.read_text() == page else f"{PAGE} is stale: run python -m benchmarks.tables")
     PAGE.write_text(page)
 
 
-def render(rows: list[Row], demo: Row | None) -> str:
+def page_now() -> str:
+    """The page that the committed JSON files make."""
+    demo, speed = (json.loads(path.read_text()) if path.is_file() else None for path in (DEMO, SPEED))
+    return render(json.loads(FOUNDATION.read_text())["rows"], demo, speed)
+
+
+def render(rows: list[Row], demo: Row | None = None, speed: Row | None = None) -> str:
     """The whole page."""
     measured = [row for row in rows if "error" not in row and row["model"] != "baselines"]
     categories = list(dict.fromkeys(row["category"] for row in rows))
@@ -66,6 +73,7 @@ def render(rows: list[Row], demo: Row | None) -> str:
         "## Training losses at the last step (weighted), mean over categories and seeds\n",
         loss_table(measured),
         demo_part(demo) if demo else "",
+        speed_part(speed) if speed else "",
         failures_part(rows),
         conditions(measured),
     ]
@@ -146,6 +154,22 @@ def demo_part(demo: Row) -> str:
         f"defective cells, seed {demo['seed']}; {demo['seconds']} s from the first image to the report, of which "
         f"{demo['train_seconds']:.0f} s training on {demo['provenance']['threads']} threads.\n"
     )
+
+
+def speed_part(speed: Row) -> str:
+    """What the choices for speed are worth, as ratios of times."""
+
+    def text(ratio: Row) -> str:
+        return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+    head = "## What the choices for speed are worth\n\nRatios of times taken in turn, median and range; one thread.\n\n"
+    lines = ["| model | step in bfloat16 : float32 | step in contiguous : channels-last |", "|---|---|---|"]
+    for row in speed["steps"]:
+        lines.append(
+            f"| {row['model']} | {text(row['bf16_to_float32'])} | {text(row['contiguous_to_channels_last'])} |"
+        )
+    cache = f"\nAn epoch's images from the cache : decoded again (512 x 512 PNG): {speed['cache']['median']:.4f}.\n"
+    return head + "\n".join(lines) + "\n" + cache
 
 
 def failures_part(rows: list[Row]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,33 +11,10 @@ import pytest
 import torch
 
 from daad import ArtifactError, Detector
-from daad.artifact.manifest import Manifest, parse_manifest
+from daad.artifact.manifest import parse_manifest
+from daad.artifact.place import FILES
+from tests.artifact.forgery import edit, resigned
 from tests.images import striped
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    detector = Detector.fit(striped(8, 32, 32, 1), model="ae", image_size=32, size="nano", steps=2, batch_size=4)
-    return detector.save(tmp_path_factory.mktemp("saved") / "detector")
-
-
-@pytest.fixture
-def copy(saved: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(saved, tmp_path / "detector"))
-
-
-def edit(folder: Path, **changes: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def resigned(folder: Path, **changes: object) -> None:
-    """Change the manifest as somebody would who knows how its hash is made."""
-    path = folder / "manifest.json"
-    body = json.loads(path.read_text())
-    body.pop("manifest_sha256")
-    path.write_bytes(Manifest.model_validate({**body, **changes}).to_json())
 
 
 def test_an_artifact_holds_json_and_safetensors_and_nothing_else(saved: Path) -> None:
@@ -163,11 +140,12 @@ def test_a_save_that_fails_leaves_the_old_detector(copy: Path, monkeypatch: pyte
     detector = Detector.load(copy)
 
     def fail(*_: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("daad.artifact.store._write_folder", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("daad.artifact.replace.os.fsync", fail)
+    with pytest.raises(ArtifactError, match=f"{copy}: .*No space left on device.*free some space"):
         detector.save(copy)
+    assert sorted(path.name for path in copy.parent.rglob("*")) == sorted(["detector", *FILES])
     assert Detector.load(copy).calibration == detector.calibration
 
 

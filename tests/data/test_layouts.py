@@ -177,7 +177,7 @@ OWN_FOLDERS: dict[str, Callable[[Path], Any]] = {
     "detector": lambda folder: touch(folder, MANIFEST, WEIGHTS),
     "d.run": lambda folder: touch(folder, CHECKPOINT),
     "e.run": lambda folder: RunLog(folder).close(),
-    "f.run": lambda folder: write_cache(folder / "cache" / "fit"),
+    "f.run": lambda folder: write_cache(folder / "cache"),
 }
 
 

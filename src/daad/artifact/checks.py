@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from daad.data.preprocess import Preprocess
 from daad.errors import ArtifactError
 from daad.models.base import ModelConfig
 
-GOLDEN_TENSORS = ("image", "score", "anomaly_map")
+GOLDEN_DTYPES = {"image": torch.int32, "score": torch.float32, "anomaly_map": torch.float32}
 
 
 def check_preprocess(preprocess: Preprocess, config: ModelConfig, where: str) -> None:
@@ -23,20 +24,22 @@ def check_preprocess(preprocess: Preprocess, config: ModelConfig, where: str) ->
 
 
 def check_golden(golden: dict[str, Tensor], preprocess: Preprocess, where: str) -> None:
-    """Refuse a golden sample other than image (n, h, w, C) integers, score (n,), anomaly_map (n, h, w), n >= 1."""
-    missing = [name for name in GOLDEN_TENSORS if name not in golden]
+    """Refuse a golden sample other than image (n, h, w, C) of int32, score (n,) and anomaly_map (n, h, w) of
+    float32, n >= 1."""
+    missing = [name for name in GOLDEN_DTYPES if name not in golden]
     if missing:
         raise ArtifactError(f"{where}: golden.safetensors holds no {missing[0]!r}; save the detector again")
-    p, count = preprocess, max(1, len(golden["score"]) if golden["score"].ndim else 1)
+    p, score = preprocess, golden["score"]
+    count = max(1, len(score)) if score.ndim else 1
     shapes = {
         "image": (count, p.height, p.width, p.channels),
         "score": (count,),
         "anomaly_map": (count, p.height, p.width),
     }
-    for name, shape in shapes.items():
+    for name, dtype in GOLDEN_DTYPES.items():
         tensor = golden[name]
-        if tuple(tensor.shape) != shape or tensor.is_floating_point() == (name == "image"):
+        if tuple(tensor.shape) != shapes[name] or tensor.dtype != dtype:
             raise ArtifactError(
                 f"{where}: golden.safetensors: {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}, expected "
-                f"{'integers' if name == 'image' else 'floats'} of shape {shape}; save the detector again"
+                f"{dtype} of shape {shapes[name]}; save the detector again"
             )

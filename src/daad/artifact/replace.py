@@ -52,8 +52,7 @@ def put_zip(path: Path, contents: Contents) -> None:
             raise
         _overwrite(path, buffer.getvalue())
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        _unlink(temporary)
 
 
 def _put_once(path: Path, contents: Contents) -> None:
@@ -72,7 +71,13 @@ def _put_once(path: Path, contents: Contents) -> None:
 def _stays(folder: Path) -> bool:
     """Whether the folder itself must stay: it is empty or holds the user's files, or somebody works in it."""
     names = {entry.name for entry in folder.iterdir() if not is_leftover(entry)}
-    return not names or not names <= set(FILES) or folder in (Path.cwd(), *Path.cwd().parents)
+    return not names or not names <= set(FILES) or _is_worked_in(folder)
+
+
+def _is_worked_in(folder: Path) -> bool:
+    with suppress(OSError):  # the current folder was deleted
+        return Path.cwd().is_relative_to(folder)
+    return False
 
 
 def _swap(path: Path, contents: Contents) -> None:
@@ -90,21 +95,20 @@ def _swap(path: Path, contents: Contents) -> None:
             old.rename(path)
         raise
     finally:
-        with suppress(OSError):
-            _discard(new, path)
+        _discard(new, path)
+        if path.exists():  # else the old one could not be renamed back, and is all there is
             _discard(old, path)
 
 
 def _discard(folder: Path, heir: Path) -> None:
-    """Delete a folder of ours; what somebody else put into it meanwhile goes to its heir."""
-    if not folder.is_dir():
-        return
-    for entry in list(folder.iterdir()):
-        if entry.name in FILES or is_leftover(entry):
-            entry.unlink()
-        else:
-            entry.rename(heir / entry.name)
-    folder.rmdir()
+    """Delete a folder of ours, as far as that can be; what somebody else put into it meanwhile goes to its heir."""
+    with suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.name in FILES or is_leftover(entry):
+                entry.unlink()
+            else:
+                entry.rename(heir / entry.name)
+        folder.rmdir()
 
 
 def _put_inside(folder: Path, contents: Contents) -> None:
@@ -117,26 +121,31 @@ def _put_inside(folder: Path, contents: Contents) -> None:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, old[name])
             _write(new[name], contents[name])
-        _replace_all(folder, new, old)
-    finally:
-        for path in (*new.values(), *old.values()):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
-def _replace_all(folder: Path, new: dict[str, Path], old: dict[str, Path]) -> None:
-    done: list[str] = []
+    except BaseException:
+        _unlink(*new.values(), *old.values())
+        raise
     try:
         for name in FILES:
-            done.append(name)
             new[name].replace(folder / name)
     except BaseException:
-        for name in done:
-            if old[name].exists():
-                old[name].replace(folder / name)
-            elif not new[name].exists():
-                (folder / name).unlink(missing_ok=True)
+        _restore(folder, [name for name in FILES if not new[name].exists()], old)
+        _unlink(*new.values(), *old.values())
         raise
+    _unlink(*old.values())
+
+
+def _restore(folder: Path, replaced: list[str], old: dict[str, Path]) -> None:
+    for name in replaced:
+        if old[name].exists():
+            old[name].replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _unlink(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _overwrite(path: Path, content: bytes) -> None:

@@ -113,7 +113,10 @@ def _fit(data: str | None, output: Path | None, chosen: dict[str, Any], **run: A
 
 def run_folder(output: Path) -> Path:
     """The folder beside a detector that holds its image cache, checkpoints and log."""
-    return output.with_name(f"{output.name}.run")
+    from daad.artifact.place import resolved
+
+    place = resolved(output)
+    return place.with_name(f"{place.name}.run")
 
 
 def describe(detector: Any, output: Path) -> None:

@@ -16,7 +16,7 @@ def is_own_folder(folder: Path) -> bool:
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
-            or any((folder / "cache" / part).is_dir() for part in ("fit", "calibration"))
+            or (folder / "cache" / "index.json").is_file()
             or _start(folder / "log.csv", len(_LOG_COLUMNS)) == _LOG_COLUMNS
         )
     except OSError:  # not allowed to look inside: whoever lists the folder says so

@@ -27,7 +27,7 @@ from daad.detector.evaluation import Evaluation, evaluate
 from daad.detector.fitting import FitPlan, Progress, RunOptions, fit
 from daad.detector.scorer import Scored, score_batch
 from daad.detector.stream import Prepared, batched, prepared, samples_of
-from daad.errors import ArtifactError, ConfigError, ImageError
+from daad.errors import ArtifactError, ConfigError, ImageError, TrainingError
 from daad.models.base import AnomalyModel
 from daad.scoring.calibration import Calibration
 from daad.scoring.prediction import Prediction
@@ -165,7 +165,7 @@ class Detector:
         scored = score_batch(self.model, self.preprocess, golden)
         manifest = Manifest(
             model=self.name,
-            config=plain(self.model.config.model_dump(), "config"),
+            config=plain(self.model.config.model_dump(mode="json"), "config"),
             preprocess=self.preprocess,
             calibration=self.calibration,
             provenance=plain(self.provenance, "provenance"),

@@ -16,6 +16,7 @@ from daad.data.decode import decode
 from daad.data.layouts import as_sample, read_layout
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
+from daad.data.sources import is_file
 from daad.errors import ImageError
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class Prepared:
 
 def samples_of(source: Any) -> Iterator[Sample]:
     """The images of a path, folder, layout, array, PIL image, bytes, list or iterator, one at a time."""
-    if isinstance(source, Iterator):
+    if isinstance(source, Iterator) and not is_file(source):
         # Arrays are copied: a camera may fill one buffer again and again while earlier frames wait to be judged.
         return (as_sample(np.copy(i) if isinstance(i, np.ndarray) else i, n) for n, i in enumerate(source))
     return iter(read_layout(source, split=None))
