@@ -33,4 +33,5 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.foundation --data $(DATA)
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.choices --data $(DATA)
 	$(BIN)/python -m benchmarks.tables

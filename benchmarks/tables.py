@@ -19,6 +19,7 @@ PAGE = ROOT.parent / "docs" / "results.md"
 FOUNDATION = ROOT / "results" / "foundation.json"
 DEMO = ROOT / "results" / "demo.json"
 SPEED = ROOT / "results" / "speed.json"
+CHOICES = ROOT / "results" / "choices.json"
 
 Row = dict[str, Any]
 Cell = Callable[[list[Row]], str]
@@ -44,11 +45,11 @@ def main() -> None:
 
 def page_now() -> str:
     """The page that the committed JSON files make."""
-    demo, speed = (json.loads(path.read_text()) if path.is_file() else None for path in (DEMO, SPEED))
-    return render(json.loads(FOUNDATION.read_text())["rows"], demo, speed)
+    parts = (json.loads(path.read_text()) if path.is_file() else None for path in (DEMO, SPEED, CHOICES))
+    return render(json.loads(FOUNDATION.read_text())["rows"], *parts)
 
 
-def render(rows: list[Row], demo: Row | None = None, speed: Row | None = None) -> str:
+def render(rows: list[Row], demo: Row | None = None, speed: Row | None = None, choices: Row | None = None) -> str:
     """The whole page."""
     measured = [row for row in rows if "error" not in row and row["model"] != "baselines"]
     categories = list(dict.fromkeys(row["category"] for row in rows))
@@ -74,6 +75,7 @@ def render(rows: list[Row], demo: Row | None = None, speed: Row | None = None) -
         loss_table(measured),
         demo_part(demo) if demo else "",
         speed_part(speed) if speed else "",
+        choices_part(choices) if choices else "",
         failures_part(rows),
         conditions(measured),
     ]
@@ -170,6 +172,28 @@ def speed_part(speed: Row) -> str:
         )
     cache = f"\nAn epoch's images from the cache : decoded again (512 x 512 PNG): {speed['cache']['median']:.4f}.\n"
     return head + "\n".join(lines) + "\n" + cache
+
+
+def choices_part(choices: Row) -> str:
+    """What the choices of the preset rest on."""
+    rows = choices["rows"]
+    categories = list(dict.fromkeys(row["category"] for row in rows))
+    readings = list(dict.fromkeys(name for row in rows for name in row["auroc"]))
+    lines = ["| variant | error of good | " + " | ".join(readings) + " |", "|---" * (len(readings) + 2) + "|"]
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        mine = [row for row in rows if row["variant"] == variant]
+        error = statistics.fmean(row["error_of_good"] for row in mine)
+        cells = [
+            f"{statistics.fmean(r['auroc'][name] for r in mine):.3f}" if name in mine[0]["auroc"] else "–"
+            for name in readings
+        ]
+        lines.append(f"| {variant} | {error:.5f} | " + " | ".join(cells) + " |")
+    return (
+        "## What the choices of preset `small` rest on\n\nNo test image: good training images kept from training "
+        f"against copies of them with synthetic defects, mean over {', '.join(categories)}; {choices['steps']} steps, "
+        f"seed {choices['seed']}, commit {choices['provenance']['commit']}. Image AUROC, several readings of the same "
+        "weights.\n\n" + "\n".join(lines) + "\n"
+    )
 
 
 def failures_part(rows: list[Row]) -> str:

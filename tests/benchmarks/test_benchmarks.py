@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.baselines import BASELINES
 
-from benchmarks import foundation, tables
+from benchmarks import choices, foundation, tables
+from daad import Detector
+from daad.data.preprocess import to_float
+from daad.nn.losses import squared_error_per_image
 from tests.images import spotted, striped
 
 HEAD = {"category", "model", "seed"}
@@ -80,3 +84,23 @@ def test_a_baseline_scores_what_is_unlike_the_training_images_higher(name: str) 
     scores = BASELINES[name](train.astype(np.float32), test)
     assert scores.shape == (10,) and np.isfinite(scores).all()
     assert scores[5:].mean() > scores[:5].mean()
+
+
+def test_synthetic_defects_change_a_part_of_every_image_and_are_seeded() -> None:
+    images = striped(9, 64, 64, 1)
+    first, again = choices.with_defects(images, 1), choices.with_defects(images, 1)
+    assert (first == again).all() and (first != choices.with_defects(images, 2)).any()
+    changed = (first != images).mean(axis=(1, 2, 3))
+    assert (changed > 0).all() and (changed < 0.3).all()
+
+
+def test_a_reading_of_the_paper_is_the_papers_score() -> None:
+    images = striped(8, 32, 32, 1)
+    detector = Detector.fit(images, image_size=32, size="nano", steps=2, batch_size=4)
+    paper = choices.reading(detector, choices.PLUS_READINGS["0.9 R + 0.1 L (paper)"])
+    with torch.no_grad():
+        batch = torch.from_numpy(to_float(images))
+        output = paper.model(batch)
+        features = [paper.model.discriminator.features(x) for x in (batch, output.reconstruction)]
+        r_x, l_x = squared_error_per_image(batch, output.reconstruction), squared_error_per_image(*features)
+    np.testing.assert_allclose(paper.decision_function(images), 0.9 * r_x + 0.1 * l_x, rtol=1e-4)
