@@ -482,3 +482,22 @@ def test_parquet_errors_name_the_row_and_the_extra(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r'pip install "daad\[parquet\]"'):
         read_layout(path)
+
+
+def test_names_from_absolute_paths_do_not_depend_on_where_the_data_lie(tmp_path: Path) -> None:
+    found = []
+    for place in ("here", "elsewhere/deep"):
+        root = tmp_path / place
+        touch(root, "a/0.png", "a/1.png", "b/0.png")
+        manifest = root / "m.csv"
+        lines = [f"{root / 'a' / '0.png'},train", f"{root / 'a' / '1.png'},train", f"{root / 'b' / '0.png'},test"]
+        manifest.write_text("path,split\n" + "\n".join(lines) + "\n")
+        found.append(names(read_layout(manifest, split="train")))
+    assert found == [["a/0.png", "a/1.png"]] * 2
+
+
+def test_a_short_name_that_is_taken_is_not_given_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "0.png", "far/0.png")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"path\n0.png\n{tmp_path / 'far' / '0.png'}\n")
+    assert names(read_layout(manifest)) == ["0.png", str(tmp_path / "far" / "0.png")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
+import os
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from daad.data.folders import NORMAL_NAMES
@@ -39,13 +41,29 @@ def read_manifest(path: Path, split: Split | None) -> list[Sample]:
         if sample.name in samples:
             raise DataError(f"{path}, {place}: {sample.name} is in {places[sample.name]} already; keep one row")
         samples[sample.name], places[sample.name] = sample, place
-    found = list(samples.values())
+    found = _with_short_names(list(samples.values()))
     chosen = found if split is None else _of_split(found, split, columns)
     if not chosen:
         wanted = {"train": "is a normal (label 0) image in the train split", "test": "is in the test split"}
         reason = f"none of its {len(found)} rows {wanted[split]}" if split and found else "has no rows"
         raise DataError(f"{path}: {reason}; fill in the columns `path`, `label` and `split`")
     return chosen
+
+
+def _with_short_names(samples: list[Sample]) -> list[Sample]:
+    """Name absolute paths from the folder common to them all: names do not depend on where the data lie, and so
+    neither does what is held out. Samples keep their long names where a short one is taken."""
+    absolute = [sample for sample in samples if PurePath(sample.name).is_absolute()]
+    if not absolute:
+        return samples
+    try:
+        common = os.path.commonpath([PurePath(sample.name).parent for sample in absolute])
+    except ValueError:  # several drives
+        return samples
+    short = {sample.name: PurePath(sample.name).relative_to(common).as_posix() for sample in absolute}
+    if {sample.name for sample in samples} & set(short.values()):
+        return samples
+    return [replace(sample, name=short.get(sample.name, sample.name)) for sample in samples]
 
 
 def _of_split(samples: list[Sample], split: Split, columns: list[str]) -> list[Sample]:
