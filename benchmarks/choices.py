@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from benchmarks.foundation import CATEGORIES
 from benchmarks.machine import provenance
+from benchmarks.readings import reading
 
 RESULTS = Path(__file__).parent / "results" / "choices.json"
 CHOSEN_ON = ("screw", "magnetic_tile", "elpv mono")
@@ -93,19 +94,6 @@ def split(folder: Path) -> tuple[Ints, Ints]:
     order = np.random.default_rng(0).permutation(len(images))
     kept = len(images) // 5
     return images[order[kept:]], images[order[:kept]]
-
-
-def reading(detector: Any, changes: dict[str, Any]) -> Any:
-    """The same weights under other settings of the score."""
-    from daad import Detector
-    from daad.artifact.build import build
-
-    twin = build(detector.name, {**detector.model.config.model_dump(), **changes})
-    state = detector.model.state_dict()
-    if changes.get("balance") is False:
-        state.pop("spread")  # stays at one
-    twin.load_state_dict(state, strict=False)
-    return Detector(detector.name, twin, detector.preprocess, detector.calibration, detector.provenance)
 
 
 def with_defects(images: Ints, seed: int) -> Ints:

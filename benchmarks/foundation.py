@@ -22,6 +22,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+from benchmarks.readings import reading
+
 RESULTS = Path(__file__).parent / "results" / "foundation.json"
 CATEGORIES = {
     "screw": "mvtec_ad_partial/screw",
@@ -112,7 +114,7 @@ def measure_model(folder: Path, model: str, seed: int) -> Row:
     evaluation = detector.evaluate(folder)
     labels, scores = evaluation.arrays()
     own, other = detector.model.config.reduction, "max" if detector.model.config.reduction == "mean" else "mean"
-    aurocs = {own: scores, other: with_reduction(detector, other).decision_function(test_images(folder))}
+    aurocs = {own: scores, other: reading(detector, {"reduction": other}).decision_function(test_images(folder))}
     training = detector.provenance["training"]
     return {
         "image_auroc": evaluation.metrics["image_auroc"].value,
@@ -127,17 +129,6 @@ def measure_model(folder: Path, model: str, seed: int) -> Row:
         "last_losses": training["last_terms"],
         "images_per_second": round(images_per_second(detector), 1),
     }
-
-
-def with_reduction(detector: Any, reduction: str) -> Any:
-    """The same weights under the other image score."""
-    from daad import Detector
-    from daad.artifact.build import build
-
-    config = {**detector.model.config.model_dump(), "reduction": reduction}
-    twin = build(detector.name, config)
-    twin.load_state_dict(detector.model.state_dict())
-    return Detector(detector.name, twin, detector.preprocess, detector.calibration, detector.provenance)
 
 
 def test_images(folder: Path) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.baselines import BASELINES
+from benchmarks.readings import reading
 
 from benchmarks import choices, foundation, tables
 from daad import Detector
@@ -97,7 +98,7 @@ def test_synthetic_defects_change_a_part_of_every_image_and_are_seeded() -> None
 def test_a_reading_of_the_paper_is_the_papers_score() -> None:
     images = striped(8, 32, 32, 1)
     detector = Detector.fit(images, image_size=32, size="nano", steps=2, batch_size=4)
-    paper = choices.reading(detector, choices.PLUS_READINGS["0.9 R + 0.1 L (paper)"])
+    paper = reading(detector, choices.PLUS_READINGS["0.9 R + 0.1 L (paper)"])
     with torch.no_grad():
         batch = torch.from_numpy(to_float(images))
         output = paper.model(batch)
