@@ -53,6 +53,12 @@ class DAADConfig(MemoryConfig):
         None, description="r, (r_h, r_w, r_c), or one triple a scale from 1/2 to 1/16; None: from patch"
     )
     patch: int = Field(16, ge=2, description="side of a block in image pixels where division_rate is None")
+    memory_scales: int = Field(
+        LEVELS,
+        ge=1,
+        le=LEVELS,
+        description="scales with a memory, from the bottleneck up; the others have no path",
+    )
 
     @model_validator(mode="after")
     def _legal_blocks(self) -> Self:
@@ -90,7 +96,11 @@ class DAAD(Reconstructor):
     }
 
     def __init__(self, config: DAADConfig) -> None:
-        super().__init__(config, [config.memory(level, rate) for level, rate in enumerate(config.rates, start=1)])
+        first = LEVELS - config.memory_scales + 1
+        memories = [
+            config.memory(level, rate) if level >= first else None for level, rate in enumerate(config.rates, start=1)
+        ]
+        super().__init__(config, memories)
 
 
 class DAADPlusConfig(DAADConfig):

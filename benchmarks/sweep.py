@@ -1,0 +1,145 @@
+"""The paper's central claim, the granularity of the memory, and every other choice of the model, one axis at a time.
+
+    python -m benchmarks.sweep --data FOLDER
+
+Each variant differs from preset `small` in one thing. From one training come: the error of normal and of anomalous
+pixels and the image AUROC on the test images, which check the claim; and the same on good training images kept from
+training, against copies with synthetic defects, which choose the preset (benchmarks/held_out.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.categories import auroc_of, folder_of, test_samples
+from benchmarks.held_out import Floats, Ints, coverage, error_maps, held_out_pairs, pixel_errors
+from benchmarks.readings import reading
+from benchmarks.suite import Job, Row, Suite, run_suite
+
+# Long sides are multiples of 64, so that every rate is legal and every block a square: r counts along the short side.
+SIZES = {"screw": (64, 64), "magnetic_tile": (64, 64), "commutator": (64, 128)}
+SIDE = 64
+SEEDS = (0, 1, 2)
+GAMMAS = (0.0, 0.1, 0.5, 0.9, 1.0)
+Settings = Callable[[int, int], dict[str, Any]]
+
+
+def fixed(**settings: Any) -> Settings:
+    """Settings that do not depend on the image's shape."""
+    return lambda height, width: settings
+
+
+def channel_rate(rc: int) -> Settings:
+    """The preset's blocks of 16 x 16 image pixels, cut into `rc` parts along the channels."""
+    return lambda height, width: {"division_rate": (height // 16, width // 16, rc)}
+
+
+DAAD, PLUS = "daad", "daad+"  # preset small: r = 4, r_c = 1, N = 100, temperature 0.03, four scales, 50 / 0.01 / 0.01
+VARIANTS: dict[str, tuple[str, Settings]] = {
+    DAAD: ("daad", fixed()),
+    **{f"r = {r}": ("daad", fixed(patch=SIDE // r)) for r in (1, 2, 8, 16, 32)},
+    **{f"r_c = {rc}": ("daad", channel_rate(rc)) for rc in (2, 4)},
+    PLUS: ("daad+", fixed()),
+    **{f"N = {n}": ("daad", fixed(memory_items=n)) for n in (25, 400)},
+    "no temperature": ("daad", fixed(temperature=None)),
+    **{f"temperature {t}": ("daad", fixed(temperature=t)) for t in (0.1, 0.01)},
+    "shrinkage 1/N": ("daad", fixed(shrinkage=1.0)),
+    **{f"{k} of 4 scales": ("daad", fixed(memory_scales=k)) for k in (1, 2, 3)},
+    "without L_adv": ("daad+", fixed(lambda_adv=0.0)),
+    "without L_ali": ("daad+", fixed(lambda_ali=0.0)),
+    **{f"50 / {w} / {w}": ("daad+", fixed(lambda_adv=w, lambda_ali=w)) for w in (1.0, 0.1)},
+}
+AXES: dict[str, tuple[str, ...]] = {
+    "division rate r": ("r = 1", "r = 2", DAAD, "r = 8", "r = 16", "r = 32"),
+    "channel rate r_c": (DAAD, "r_c = 2", "r_c = 4"),
+    "memory items N": ("N = 25", DAAD, "N = 400"),
+    "addressing": ("no temperature", "temperature 0.1", DAAD, "temperature 0.01", "shrinkage 1/N"),
+    "scales with a memory": ("1 of 4 scales", "2 of 4 scales", "3 of 4 scales", DAAD),
+    "adversarial terms": (DAAD, PLUS, "without L_adv", "without L_ali"),
+    "weights rec / adv / ali": (PLUS, "50 / 0.1 / 0.1", "50 / 1.0 / 1.0"),
+}
+FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest
+PAPER = {"reduction": "mean", "standardise": False}
+READINGS: dict[str, dict[str, Any]] = {"preset": {}, "whole-image L2": PAPER, "maximum": {"standardise": False}}
+PLUS_READINGS: dict[str, dict[str, Any]] = {
+    **READINGS,
+    "paper, gamma 0.9": {**PAPER, "gamma": 0.9, "balance": False},
+    **{f"gamma {gamma}": {"gamma": gamma} for gamma in GAMMAS},
+}
+
+
+def jobs() -> list[Job]:
+    """Granularity with all its seeds first, then the other variants, seed by seed."""
+    first = product(SEEDS, FIRST, SIZES)
+    rest = product(SEEDS, [name for name in VARIANTS if name not in FIRST], SIZES)
+    return [{"variant": variant, "category": category, "seed": seed} for seed, variant, category in (*first, *rest)]
+
+
+def measure(data: Path, job: Job) -> Row:
+    """Fit one variant, read every score from its weights on the test images and on the held-out pairs."""
+    from daad import Detector
+
+    folder, size = folder_of(data, job["category"]), SIZES[job["category"]]
+    model, settings = VARIANTS[job["variant"]]
+    detector = Detector.fit(folder, model=model, preset="small", image_size=size, seed=job["seed"], **settings(*size))
+    images, labels, cover = as_the_model_sees(folder, detector)
+    pairs = held_out_pairs(folder, detector)
+    readings = PLUS_READINGS if model == "daad+" else READINGS
+    both = np.concatenate([pairs.good, pairs.defective])
+    training = detector.provenance["training"]
+    return {
+        "image_auroc": aurocs(detector, readings, images, labels),
+        "errors": pixel_errors(*(error_maps(detector, images[labels == k]) for k in (0, 1)), cover[labels == 1]),
+        "held_out": {
+            "image_auroc": aurocs(detector, readings, both, np.repeat([0, 1], len(pairs.good))),
+            "errors": pixel_errors(*(error_maps(detector, i) for i in (pairs.good, pairs.defective)), pairs.cover),
+            "images": len(pairs.good),
+        },
+        "memories": memories(detector.model),
+        "config": detector.model.config.model_dump(mode="json"),
+        "train_seconds": round(training["seconds"], 1),
+        "last_losses": training["last_terms"],
+    }
+
+
+def as_the_model_sees(folder: Path, detector: Any) -> tuple[Ints, Any, Floats]:
+    """The test images (N, h, w, C), their labels (N,) and the share of each pixel that the mask covers (N, h, w)."""
+    from daad.data.decode import decode, decode_mask
+
+    p, images, labels, cover = detector.preprocess, [], [], []
+    for sample in test_samples(folder):
+        image = decode(sample.image, name=sample.name)
+        mask = np.zeros(image.shape[:2], bool)
+        if sample.mask is not None:
+            mask = decode_mask(sample.mask, shape=image.shape[:2], name=sample.name)
+        images.append(p.apply(image))
+        labels.append(sample.label)
+        cover.append(coverage(mask, (p.height, p.width)))
+    return np.stack(images), np.array(labels), np.stack(cover)
+
+
+def aurocs(detector: Any, readings: dict[str, dict[str, Any]], images: Ints, labels: Any) -> dict[str, float]:
+    """Image AUROC of every reading of the same weights."""
+    return {
+        name: round(auroc_of(labels, reading(detector, changes).decision_function(images)), 5)
+        for name, changes in readings.items()
+    }
+
+
+def memories(model: Any) -> list[dict[str, int]]:
+    """N and D of each memory, finest scale first: N / D tells how much of the space of blocks the items can span."""
+    from daad.nn.block_memory import BlockMemory
+
+    found = [module for module in model.generator.bridges if isinstance(module, BlockMemory)]
+    return [{"items": len(memory.items), "block_dim": memory.block_dim, "blocks": memory.blocks} for memory in found]
+
+
+SUITE = Suite("sweep", ("variant", "category", "seed"), jobs(), measure)
+
+if __name__ == "__main__":
+    run_suite(SUITE, __doc__)
