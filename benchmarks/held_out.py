@@ -66,13 +66,16 @@ def error_maps(detector: Any, images: Ints) -> Floats:
     return np.concatenate(found)
 
 
-def pixel_errors(good: Floats, defective: Floats, cover: Floats) -> dict[str, float]:
+def pixel_errors(good: Floats, defective: Floats, cover: Floats) -> dict[str, float | None]:
     """Mean squared error of the pixels of good images, and of the covered pixels of defective ones, each image alike.
 
-    `gap` is their difference, `ratio` their quotient.
+    `gap` is their difference, `ratio` their quotient. Where no pixel is covered (a category without masks), all but
+    `normal` are None.
     """
     weights = cover.sum(axis=(1, 2))
     seen = weights > 0
+    if not seen.any():
+        return {"normal": float(good.mean()), "anomalous": None, "gap": None, "ratio": None}
     per_image = (defective * cover).sum(axis=(1, 2))[seen] / weights[seen]
     normal, anomalous = float(good.mean()), float(per_image.mean())
     return {"normal": normal, "anomalous": anomalous, "gap": anomalous - normal, "ratio": anomalous / normal}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ class Suite:
     jobs: Sequence[Job]
     measure: Callable[[Path, Job], Row]
     timeout_s: float = 3600
+    prepare: Callable[[], object] | None = None  # once, before the first run
 
     @property
     def results(self) -> Path:
@@ -60,9 +62,11 @@ def run_suite(suite: Suite, description: str | None) -> None:
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(one_row(suite, arguments.data, arguments.one)))
+        print(json.dumps(without_nan(one_row(suite, arguments.data, arguments.one)), allow_nan=False))
         return
     wanted = chosen(suite, arguments.only)
+    if suite.prepare:
+        suite.prepare()
     run_all(suite, wanted, arguments.data, arguments.results, arguments.processes)
 
 
@@ -124,6 +128,15 @@ def one_row(suite: Suite, data: Path, job: Job) -> Row:
         traceback.print_exc()
         return {**job, "error": f"{type(error).__name__}: {error}"}
     return {**job, **measured, "provenance": provenance()}
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for every number that is none: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_rows(path: Path) -> list[Row]:

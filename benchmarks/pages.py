@@ -1,0 +1,58 @@
+"""Write the pages and figures of docs/ that hold numbers, from the committed JSON, and nothing by hand.
+
+python -m benchmarks.pages            write
+python -m benchmarks.pages --check    fail where a page or figure is not what the JSON says
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import claims_page, figures, one_class, peers, results_page, sweep
+from benchmarks.ladder import LADDER
+from benchmarks.suite import RESULTS, read_rows
+
+DOCS = Path(__file__).parent.parent / "docs"
+GRANULARITY = figures.FOLDER / "granularity.svg"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        found = stale()
+        sys.exit(f"stale, run python -m benchmarks.pages: {', '.join(map(str, found))}" if found else 0)
+    for path, text in pages().items():
+        path.write_text(text)
+    figures.granularity(read_rows(sweep.SUITE.results), GRANULARITY)
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its path, as the committed JSON makes it."""
+    ladder = read_rows(LADDER.results)
+    demo, speed = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed"))
+    return {
+        DOCS / "results.md": results_page.render(ladder, read_rows(peers.SUITE.results), demo, speed),
+        DOCS / "claims.md": claims_page.render(
+            read_rows(sweep.SUITE.results), ladder, read_rows(one_class.SUITE.results)
+        ),
+    }
+
+
+def stale() -> list[Path]:
+    """What is not what the JSON says."""
+    found = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
+    drawn = GRANULARITY.read_text() if GRANULARITY.is_file() else ""
+    return found if figures.fingerprint(read_rows(sweep.SUITE.results)) in drawn else [*found, GRANULARITY]
+
+
+def _whole(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""docs/results.md: what the models reach beside the field's, the demo, the speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.ladder import BASELINES, LADDER
+from benchmarks.markdown import Row, Value, at, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.peers import SUITE as PEERS
+
+HEAD = """# Measured results
+
+Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+
+The five models, preset `small` as it is, on six categories. Last step, never the best on test; nothing is set or chosen
+on test images. Mean of the seeds, with the standard deviation between them. Bold is the best of a column among models
+and baselines, which have no seed and see the same 64-pixel images and all training images. Whether the claims of the
+DAAD paper hold is told in [claims.md](claims.md).
+"""
+
+PEERS_HEAD = """## Beside what a user would take instead
+
+*daad's* rows are those above. The from-scratch models of anomalib (GANomaly, DRAEM; their own losses, optimisers and
+defaults; DRAEM's foreign textures are photographs of scikit-image) saw the same training images at the same size and
+had, on one thread, the seconds that training daad+ took. That is little for them: they were made for GPUs, and the
+steps they came to are in the table below. PaDiM and a PatchCore-style nearest neighbour stand on a frozen
+EfficientNet-Lite0, trained on ImageNet's million labelled photographs: the reference for who may use foreign weights.
+"""
+
+
+def render(rows: list[Row], peers: list[Row], demo: Row | None = None, speed: Row | None = None) -> str:
+    """The whole page."""
+    models = [row for row in measured(rows) if row["model"] != BASELINES]
+    categories = list(dict.fromkeys(row["category"] for row in rows))
+    parts = [
+        HEAD,
+        conditions(models, len(LADDER.jobs) - len(categories)) if models else "",
+        "## Image AUROC, the preset's score (maximum of the smoothed error map)\n",
+        auroc_table(rows, categories, "max"),
+        "## Image AUROC, the paper's score (mean squared error of the whole image), same weights\n",
+        auroc_table(rows, categories, "mean"),
+        peers_part(models, peers, categories) if peers else "",
+        "## AUPRO (limit 0.3), at the images' own resolution\n",
+        table(models, categories, metric("aupro_0.3")),
+        "## Pixel AUROC\n",
+        table(models, categories, metric("pixel_auroc")),
+        "## At the threshold: share of good test images flagged (asked for: 0.05)\n",
+        table(models, categories, metric("false_alarm_rate"), best=None),
+        "## At the threshold: share of defective test images found\n",
+        table(models, categories, metric("detection_rate")),
+        "## Training time in seconds, one thread\n",
+        table(models, categories, at("train_seconds"), digits=0, best=min),
+        "## Images a second when scoring, one thread\n",
+        table(models, categories, at("images_per_second"), digits=0),
+        "## Training losses at the last step (weighted), mean over categories and seeds\n",
+        loss_table(models),
+        demo_part(demo) if demo else "",
+        speed_part(speed) if speed else "",
+        failures(rows, LADDER.keys),
+        images_part(models),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def metric(name: str) -> Value:
+    """A metric's value."""
+    return at("metrics", name, "value")
+
+
+def auroc_table(rows: list[Row], categories: list[str], reduction: str) -> str:
+    """The models by one reading of their weights, with the baselines, which have but one score."""
+    baselines = [
+        {"category": row["category"], "model": f"*{name}*", "seed": 0, "image_auroc_by_reduction": {reduction: value}}
+        for row in rows
+        if "baselines" in row
+        for name, value in row["baselines"].items()
+    ]
+    models = [row for row in measured(rows) if row["model"] != BASELINES]
+    return table([*models, *baselines], categories, at("image_auroc_by_reduction", reduction))
+
+
+def peers_part(models: list[Row], peers: list[Row], categories: list[str]) -> str:
+    """daad's models and the peers in one table, and what each cost."""
+    theirs = measured(peers)
+    ours = [row for row in models if row["seed"] in {peer["seed"] for peer in theirs}]
+    pace = []
+    for model in dict.fromkeys(row["model"] for row in [*ours, *theirs]):
+        mine = [row for row in [*ours, *theirs] if row["model"] == model]
+        steps = mean_of(mine, lambda row: row.get("train_steps", row.get("steps")))
+        cost = (mean_of(mine, at("train_seconds")), steps, mean_of(mine, at("images_per_second")))
+        pace.append([model, *(number(value, 0) for value in cost)])
+    return "\n".join(
+        [
+            PEERS_HEAD,
+            conditions(theirs, len(PEERS.jobs)) if theirs else "",
+            "### Image AUROC\n",
+            table([*ours, *theirs], categories, metric("image_auroc")),
+            "### AUPRO (limit 0.3); GANomaly has no map\n",
+            table([*ours, *theirs], categories, metric("aupro_0.3")),
+            "### Share of good test images flagged (asked for: 0.05), each with daad's calibration\n",
+            table([*ours, *theirs], categories, metric("false_alarm_rate"), best=None),
+            "### What it cost, mean over categories; one thread\n",
+            lines_of(["model", "training, s", "steps", "images/s"], pace),
+            failures(peers, PEERS.keys),
+        ]
+    )
+
+
+def loss_table(rows: list[Row]) -> str:
+    """Every term of every model at the end of its training."""
+    body = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        body += [[model, term, number(mean_of(mine, at("last_losses", term)), 4)] for term in mine[0]["last_losses"]]
+    return lines_of(["model", "term", "mean"], body)
+
+
+def demo_part(demo: Row) -> str:
+    """The figures of `make demo`."""
+    auroc = demo["image_auroc"]
+    return (
+        f"## The demo\n\n`make demo` on {demo['provenance']['machine']}: image AUROC {auroc['value']:.3f} "
+        f"[{auroc['low']:.3f}, {auroc['high']:.3f}] on {demo['counts']['good']} good and {demo['counts']['anomalous']} "
+        f"defective cells, seed {demo['seed']}; {demo['seconds']} s from the first image to the report, of which "
+        f"{demo['train_seconds']:.0f} s training on {demo['provenance']['threads']} threads.\n"
+    )
+
+
+def speed_part(speed: Row) -> str:
+    """What the choices for speed are worth, as ratios of times."""
+
+    def text(ratio: Row) -> str:
+        return f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+
+    head = "## What the choices for speed are worth\n\nRatios of times taken in turn, median and range; one thread.\n"
+    body = [
+        [row["model"], text(row["bf16_to_float32"]), text(row["contiguous_to_channels_last"])] for row in speed["steps"]
+    ]
+    cache = f"An epoch's images from the cache : decoded again (512 x 512 PNG): {speed['cache']['median']:.4f}.\n"
+    columns = ["model", "step in bfloat16 : float32", "step in contiguous : channels-last"]
+    return "\n".join([head, lines_of(columns, body), cache])
+
+
+def images_part(rows: list[Row]) -> str:
+    """How many images of which size."""
+    if not rows:
+        return ""
+
+    def counts(row: Row) -> str:
+        n = row["images"]
+        return f"{row['category']} {n['fit']} + {n['calibration']} / {n['good']} + {n['anomalous']}"
+
+    def size(row: dict[str, Any]) -> str:
+        return f"{row['category']} {row['config']['height']} x {row['config']['width']}"
+
+    return (
+        "## Images\n\n- fit + held out / good + defective tested: "
+        + "; ".join(sorted({counts(row) for row in rows}))
+        + "\n- image sizes the models saw: "
+        + "; ".join(sorted({size(row) for row in rows}))
+        + "\n- training precision: "
+        + ", ".join(sorted({row["precision"] for row in rows}))
+        + "\n"
+    )

@@ -1,0 +1,99 @@
+"""Committed results keep their schema, and the docs say what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from benchmarks.ladder import BASELINES, LADDER
+from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
+
+from benchmarks import one_class, pages, peers, sweep
+
+SUITES = {suite.name: suite for suite in (LADDER, sweep.SUITE, one_class.SUITE, peers.SUITE)}
+MEASURED = {
+    "ladder": {
+        "image_auroc",
+        "image_auroc_by_reduction",
+        "metrics",
+        "by_defect",
+        "config",
+        "images",
+        "train_seconds",
+        "train_steps",
+        "precision",
+        "last_losses",
+        "images_per_second",
+    },
+    "sweep": {"image_auroc", "errors", "held_out", "memories", "config", "train_seconds", "last_losses"},
+    "one_class": {"image_auroc", "images", "train_seconds", "train_steps", "last_losses"},
+    "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
+}
+OF_BASELINES = {"ladder": {"image_auroc", "baselines"}, "one_class": {"image_auroc", "images"}}
+OF_SOME_PEERS = {"steps", "batch_size", "bank", "dimensions", "versions"}
+PROVENANCE = {"commit", "machine", "platform", "python", "threads", "load", "versions"}
+
+committed = pytest.mark.parametrize("suite", [s for s in SUITES.values() if s.results.is_file()], ids=lambda s: s.name)
+
+
+@committed
+def test_every_committed_row_has_the_schema(suite: Suite) -> None:
+    body = json.loads(suite.results.read_text())
+    assert body["suite"] == suite.name and body["schema"] == SCHEMA
+    for row in body["rows"]:
+        keys = set(row) - set(suite.keys)
+        if "error" in row:
+            assert keys == {"error"} and row["error"], suite.key(row)
+            continue
+        expected = (OF_BASELINES if row.get("model") == BASELINES else MEASURED)[suite.name]
+        optional = OF_SOME_PEERS if suite.name == "peers" else set()
+        assert expected | {"provenance"} <= keys <= expected | {"provenance"} | optional, suite.key(row)
+        assert set(row["provenance"]) == PROVENANCE and len(row["provenance"]["commit"]) >= 7
+
+
+@committed
+def test_every_committed_row_is_of_a_run_that_the_suite_knows_and_stands_once(suite: Suite) -> None:
+    found = [suite.key(row) for row in read_rows(suite.results)]
+    assert len(set(found)) == len(found)
+    assert set(found) <= {suite.key(job) for job in suite.jobs}
+
+
+@committed
+def test_every_figure_lies_where_it_can(suite: Suite) -> None:
+    for name, value in figures(read_rows(suite.results)):
+        if "auroc" in name:
+            assert value is None or 0 <= value <= 1, name
+        if "seconds" in name or "error" in name:
+            assert value is None or value >= 0, name
+
+
+def figures(value: Any, name: str = "") -> Iterator[tuple[str, float | None]]:
+    """Every number inside, with the path of keys that leads to it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from figures(inner, f"{name}/{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from figures(inner, name)
+    elif value is None or isinstance(value, int | float):
+        yield name, value
+
+
+def test_no_result_lies_there_that_no_page_knows() -> None:
+    assert {path.stem for path in RESULTS.glob("*.json")} <= {*SUITES, "demo", "speed"}
+
+
+def test_the_pages_and_figures_are_what_the_json_says() -> None:
+    assert pages.stale() == []
+
+
+def failed(suite: Suite) -> list[Row]:
+    return [{**job, "error": "crashed"} for job in suite.jobs]
+
+
+def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
+    text = pages.results_page.render(failed(LADDER), failed(peers.SUITE))
+    text += pages.claims_page.render(failed(sweep.SUITE), failed(LADDER), failed(one_class.SUITE))
+    assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())
