@@ -142,6 +142,29 @@ def test_plain_folder_is_normal_only_for_training(tmp_path: Path) -> None:
     assert {(s.label, s.split, s.defect) for s in read_layout(tmp_path, split="train")} == {(0, "train", "good")}
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("bottle/train/good/0.png", "bottle/test/good/1.png", "bottle/test/broken/2.png"),
+        ("bottle/test/good/1.png",),
+        ("data/good/0.png", "data/bad/1.png"),
+        ("train/0.png", "defect/1.png"),
+        ("line 1/OK/0.png", "loose.png"),
+    ],
+    ids=lambda files: files[-1],
+)
+def test_a_folder_above_labelled_ones_cannot_train(tmp_path: Path, files: tuple[str, ...]) -> None:
+    touch(tmp_path, *files)
+    with pytest.raises(DataError, match=r"which images are good cannot be told, such as .*; to train, give"):
+        read_layout(tmp_path, split="train")
+    assert len(read_layout(tmp_path, split="test")) == len(files)
+
+
+def test_a_folder_above_folders_of_good_images_alone_can_train(tmp_path: Path) -> None:
+    touch(tmp_path, "bottle/train/good/0.png", "screw/train/good/1.png", "cable/normal/2.png")
+    assert len(read_layout(tmp_path, split="train")) == 3
+
+
 def test_hidden_parents_do_not_hide_the_images(tmp_path: Path) -> None:
     assert names(read_layout(touch(tmp_path / ".cache" / "__MACOSX", "a.png"))) == ["a.png"]
 
@@ -419,6 +442,13 @@ def test_byte_order_mark_and_absolute_paths_are_fine(tmp_path: Path) -> None:
     assert read_layout(path)[0].image == tmp_path / "ü.png"
 
 
+@pytest.mark.parametrize("test_row", ["", "{0}/test/x.png,test\n", "/elsewhere/x.png,test\n"])
+def test_short_names_of_training_rows_do_not_depend_on_the_test_rows(tmp_path: Path, test_row: str) -> None:
+    rows = "path,split\n{0}/train/a.png,train\n{0}/train/b.png,train\n" + test_row
+    samples = read_layout(manifest(tmp_path, rows.format(tmp_path)), split="train")
+    assert names(samples) == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -493,7 +523,7 @@ def test_names_from_absolute_paths_do_not_depend_on_where_the_data_lie(tmp_path:
         lines = [f"{root / 'a' / '0.png'},train", f"{root / 'a' / '1.png'},train", f"{root / 'b' / '0.png'},test"]
         manifest.write_text("path,split\n" + "\n".join(lines) + "\n")
         found.append(names(read_layout(manifest, split="train")))
-    assert found == [["a/0.png", "a/1.png"]] * 2
+    assert found == [["0.png", "1.png"]] * 2
 
 
 def test_a_short_name_that_is_taken_is_not_given_twice(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from daad.errors import DataError
 
 NORMAL_NAMES = ("good", "normal", "ok")  # folder names and manifest labels that mean normal
 GROUND_TRUTH = "ground_truth"
+_SIGNS = (*NORMAL_NAMES, "train", "test")  # folder names that say what the images below are
 _EXPECTED = "expected train/good/*.png for training, and test/good/*.png beside test/<defect>/*.png for testing"
 
 
@@ -66,13 +67,29 @@ def _labelled(root: Path, split: Split | None) -> list[Sample]:
 
 def _plain(root: Path, split: Split | None) -> list[Sample]:
     good = _normal_folder(root)
+    images = list(_images(root))
+    if split == "train":
+        _check_all_are_good(root, images)
     samples = []
-    for path in _images(root):
+    for path in images:
         normal = split == "train" or (good is not None and path.is_relative_to(good))
         label, defect = (0, "good") if normal else (None, None)
         name = printable(path.relative_to(root))
         samples.append(Sample(path, name, label, split="train" if split == "train" else None, defect=defect))
     return samples
+
+
+def _check_all_are_good(root: Path, images: list[Path]) -> None:
+    """Refuse to train on a folder in which, further down, good images lie beside others: it is one level too high."""
+    signs = {path: next((p for p in path.relative_to(root).parts[:-1] if p.lower() in _SIGNS), None) for path in images}
+    said = [path for path, sign in signs.items() if sign and sign.lower() != "test"]
+    other = [path for path, sign in signs.items() if not sign or sign.lower() == "test"]
+    if other and any(signs.values()):
+        good = said[0].parent if said else "the folder of good images"
+        raise DataError(
+            f"{root}: which images are good cannot be told, such as {other[0].relative_to(root).as_posix()}: labelled "
+            f"folders lie further down; to train, give one that holds good images alone, such as {good}"
+        )
 
 
 def _test_samples(root: Path, test: Path, ground_truth: Path) -> list[Sample]:

@@ -41,8 +41,8 @@ def read_manifest(path: Path, split: Split | None) -> list[Sample]:
         if sample.name in samples:
             raise DataError(f"{path}, {place}: {sample.name} is in {places[sample.name]} already; keep one row")
         samples[sample.name], places[sample.name] = sample, place
-    found = _with_short_names(list(samples.values()))
-    chosen = found if split is None else _of_split(found, split, columns)
+    found = list(samples.values())
+    chosen = _with_short_names(found if split is None else _of_split(found, split, columns))
     if not chosen:
         wanted = {"train": "is a normal (label 0) image in the train split", "test": "is in the test split"}
         reason = f"none of its {len(found)} rows {wanted[split]}" if split and found else "has no rows"
@@ -52,7 +52,9 @@ def read_manifest(path: Path, split: Split | None) -> list[Sample]:
 
 def _with_short_names(samples: list[Sample]) -> list[Sample]:
     """Name absolute paths from the folder common to them all: names do not depend on where the data lie, and so
-    neither does what is held out. Samples keep their long names where a short one is taken."""
+    neither does what is held out. Samples keep their long names where a short one is taken.
+
+    Of one split alone: what is held out from training must not depend on the test rows either."""
     absolute = [sample for sample in samples if PurePath(sample.name).is_absolute()]
     if not absolute:
         return samples

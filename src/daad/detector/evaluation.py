@@ -130,7 +130,7 @@ def _update_pixels(pixels: PixelMetrics, sample: Sample, prediction: Prediction)
         return False
     mask = (
         np.zeros(shape, dtype=bool)
-        if sample.mask is None
+        if not sample.label or sample.mask is None
         else decode_mask(sample.mask, shape=(shape[0], shape[1]), name=mask_name(sample))
     )
     pixels.update(prediction.anomaly_map, mask, sample.name)
