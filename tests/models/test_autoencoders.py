@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 import torch
 
 from daad import ConfigError
 from daad.artifact.build import build
+from daad.models import autoencoders
 from daad.models.autoencoders import AE, MemAE
 from tests.contracts.model import ModelContract
 
@@ -45,9 +48,17 @@ class TestAE(ModelContract):
         output = self.tiny(reduction="max", map_sigma=1.5, standardise=False).eval()(torch.rand(2, 1, 32, 32))
         torch.testing.assert_close(output.score, output.anomaly_map.amax(dim=(1, 2)))
 
+    def test_a_corrupted_image_is_to_be_rebuilt_clean(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = self.tiny(corruption=1.0, lambda_rec=1.0)
+        images, broken = torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)
+        monkeypatch.setattr(autoencoders, "corrupt", lambda batch, share: broken)
+        expected = (images - model.generator(broken)).square().mean()
+        torch.testing.assert_close(model.loss(images)["rec"], expected)
+
 
 class TestAESkip(ModelContract):
     name = "ae-skip"
+    settings: ClassVar[dict[str, Any]] = {"corruption": 0.9}  # a loss that draws random numbers keeps the contract too
 
     def test_raw_features_cross_at_every_scale_but_full_size(self) -> None:
         model = self.tiny()

@@ -34,6 +34,12 @@ class TestDAAD(ModelContract):
             (128, 4, 4),
         ]
 
+    @pytest.mark.parametrize("scales", [1, 2, 3])
+    def test_memories_can_be_kept_to_the_coarser_scales(self, scales: int) -> None:
+        model = self.tiny(memory_scales=scales)
+        assert model.generator.crossed == [False] * (4 - scales) + [True] * scales
+        assert model(torch.rand(1, 1, 32, 32)).reconstruction.shape == (1, 1, 32, 32)
+
     def test_the_paper_preset_has_the_parameter_count_of_the_specification(self) -> None:
         config = DAAD.Config.make(height=256, width=256, channels=3, size="paper", epochs=1)
         with torch.device("meta"):

@@ -20,6 +20,7 @@ from daad.errors import ConfigError
 from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
 from daad.nn.block_memory import BlockMemory, addressing_entropy
 from daad.nn.convs import reestimate_batch_norms
+from daad.nn.corruption import corrupt
 from daad.nn.error_maps import GaussianBlur, RunningMoments, squared_error_map
 from daad.nn.generator import LEVELS, MULTIPLE, Generator, OutputActivation
 from daad.nn.losses import squared_error_per_image
@@ -46,6 +47,9 @@ class ReconstructionConfig(ModelConfig):
     )
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
     standardise: bool = Field(False, description="measure the map, place by place, in spreads over the training images")
+    corruption: float = Field(
+        0.0, ge=0, le=1, description="share of training images that get a synthetic defect, to be rebuilt without it"
+    )
 
     @model_validator(mode="after")
     def _legal_shape(self) -> Self:
@@ -97,7 +101,7 @@ class Reconstructor(AnomalyModel):
 
     def loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_rec, and the model's own terms."""
-        rebuilt, terms = self.reconstruct(images)
+        rebuilt, terms = self.reconstruct(corrupt(images, self.config.corruption))
         return {"rec": self.config.lambda_rec * squared_error_per_image(images, rebuilt.float()).mean(), **terms}
 
     def stages(self, images: int) -> list[Stage]:

@@ -23,6 +23,7 @@ from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Recon
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
 from daad.nn.block_memory import check_division
 from daad.nn.convs import reestimate_batch_norms
+from daad.nn.corruption import corrupt
 from daad.nn.discriminators import Discriminator
 from daad.nn.generator import LEVELS
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
@@ -162,7 +163,7 @@ class DAADPlus(DAAD):
         latest: dict[str, Tensor] = {}  # the generator's x_hat of this step, for the discriminator's turn
 
         def generator_loss(batch: Tensor) -> dict[str, Tensor]:
-            rebuilt = self.generator(batch)
+            rebuilt = self.generator(corrupt(batch, config.corruption))
             latest["fake"] = rebuilt.detach()
             with torch.no_grad():
                 real_features = self.discriminator.features(batch)

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch.optim import Optimizer
@@ -78,6 +79,14 @@ def learning_rate_at(step: int, steps: int) -> float:
     return warm * (LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
+def seed_at(seed: int, stage: int, position: int) -> None:
+    """Seed torch for what the hooks and losses of a position draw, so that a resumed run draws the same numbers.
+
+    Position 0 is a stage's `begin`, 1 its first step, steps + 1 its `end`.
+    """
+    torch.manual_seed(int(np.random.SeedSequence((seed, stage, position)).generate_state(1, np.uint32)[0]))
+
+
 def train(
     model: AnomalyModel,
     images: Ints,
@@ -99,7 +108,7 @@ def train(
     batches = ImageBatches(images, to_float, fabric.device, rows)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = monotonic()
-    with only_one(run.path) if run else nullcontext():
+    with only_one(run.path) if run else nullcontext(), torch.random.fork_rng():
         trainer = _Trainer(fabric, model, batches, model.stages(len(batches)), seed, run, progress or _ignore)
         trainer.run()
     model.eval()
@@ -172,9 +181,11 @@ class _Trainer:
         if first:
             restore_optimisers(optimisers, self.tensors, self.scalars)
         elif stage.begin:
+            seed_at(self.seed, number, 0)
             stage.begin(in_order)
         for step in range(first, stage.steps):
             self.model.train()
+            seed_at(self.seed, number, step + 1)
             indices = batch_indices(self.seed, number, step, len(self.batches), stage.batch_size)
             batch = self.batches.take(indices)
             for player in stage.players:
@@ -187,6 +198,7 @@ class _Trainer:
                 stage.after_step(batch)
             self._after_step(number, step + 1, optimisers)
         if stage.end:
+            seed_at(self.seed, number, stage.steps + 1)
             stage.end(in_order)
 
     def _play(
