@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from benchmarks import one_class, sweep
+from benchmarks import one_class, paper_preset, sweep
 from benchmarks.ladder import BASELINES, LADDER
 from benchmarks.markdown import Row, at, conditions, failures, lines_of, mean_of, measured, number, table
 
@@ -45,9 +45,10 @@ part in the choice. *Leave one out* chooses a category's variant by the **test**
 """
 
 
-def render(granularity: list[Row], ladder: list[Row], classes: list[Row]) -> str:
+def render(granularity: list[Row], ladder: list[Row], classes: list[Row], paper: list[Row]) -> str:
     """The whole page."""
     parts = [HEAD, *granularity_part(granularity), *choices_part(granularity), *ladder_part(ladder)]
+    parts += paper_part(paper)
     parts += one_class_part(classes) if classes else []
     return "\n".join(part for part in parts if part)
 
@@ -238,6 +239,20 @@ def rungs(rows: list[Row], categories: Sequence[str], reduction: str) -> str:
             held, average = sum(gain > 0 for gain in gains), sum(gains) / len(gains)
             texts.append(f"{lower} < {higher} on {held} of {len(gains)} (mean {average:+.3f})")
     return "; ".join(texts) + ".\n"
+
+
+def paper_part(rows: list[Row]) -> list[str]:
+    """Preset `paper` on a GPU; a line that says so where it was not run."""
+    done = measured(rows)
+    title = "## Preset `paper`: 256 pixels, 300 epochs\n"
+    if not done:
+        return [title, "Not measured: no GPU was at hand.\n", failures(rows, paper_preset.SUITE.keys)]
+    devices = ", ".join(sorted({row["device"] for row in done}))
+    parts = [title, conditions(done, len(paper_preset.JOBS)), f"On {devices}; no time is comparable with a CPU's.\n"]
+    for score in ("whole-image L2", "maximum"):
+        parts += [f"### Image AUROC, {score}\n", table(done, paper_preset.CATEGORIES, at("image_auroc", score))]
+    parts += ["### Training time in seconds\n", table(done, paper_preset.CATEGORIES, at("train_seconds"), digits=0)]
+    return [*parts, failures(rows, paper_preset.SUITE.keys)]
 
 
 def one_class_part(rows: list[Row]) -> list[str]:

@@ -24,9 +24,10 @@ from benchmarks.categories import auroc_of
 from benchmarks.ladder import BASELINES, MODELS
 from benchmarks.readings import reading
 from benchmarks.suite import Job, Row, Suite, run_suite
-from benchmarks.sweep import READINGS
+from benchmarks.sweep import PAPER
 
 SIDE = 32
+READINGS: dict[str, dict[str, Any]] = {"whole-image L2": PAPER, "preset": {}}
 TRAINING_IMAGES = 1000
 SCORING_BATCH = 250
 CLASSES = range(10)

@@ -39,6 +39,11 @@ def channel_rate(rc: int) -> Settings:
     return lambda height, width: {"division_rate": (height // 16, width // 16, rc)}
 
 
+def corrupted(**settings: Any) -> Settings:
+    """Nine of ten training images get a synthetic defect that is to be removed."""
+    return fixed(corruption=0.9, **settings)
+
+
 DAAD, PLUS = "daad", "daad+"  # preset small: r = 4, r_c = 1, N = 100, temperature 0.03, four scales, 50 / 0.01 / 0.01
 VARIANTS: dict[str, tuple[str, Settings]] = {
     DAAD: ("daad", fixed()),
@@ -53,7 +58,12 @@ VARIANTS: dict[str, tuple[str, Settings]] = {
     "without L_adv": ("daad+", fixed(lambda_adv=0.0)),
     "without L_ali": ("daad+", fixed(lambda_ali=0.0)),
     **{f"50 / {w} / {w}": ("daad+", fixed(lambda_adv=w, lambda_ali=w)) for w in (1.0, 0.1)},
+    "corrupted": ("daad", corrupted()),
+    **{f"corrupted, r = {r}": ("daad", corrupted(patch=SIDE // r)) for r in (1, 2)},
+    "corrupted daad+": ("daad+", corrupted()),
+    "128 px": ("daad", fixed()),
 }
+LARGE = {"128 px": 2}  # times SIZES
 AXES: dict[str, tuple[str, ...]] = {
     "division rate r": ("r = 1", "r = 2", DAAD, "r = 8", "r = 16", "r = 32"),
     "channel rate r_c": (DAAD, "r_c = 2", "r_c = 4"),
@@ -62,6 +72,9 @@ AXES: dict[str, tuple[str, ...]] = {
     "scales with a memory": ("1 of 4 scales", "2 of 4 scales", "3 of 4 scales", DAAD),
     "adversarial terms": (DAAD, PLUS, "without L_adv", "without L_ali"),
     "weights rec / adv / ali": (PLUS, "50 / 0.1 / 0.1", "50 / 1.0 / 1.0"),
+    "training on synthetic defects": (DAAD, "corrupted", "corrupted, r = 2", "corrupted, r = 1"),
+    "the same for daad+": (PLUS, "corrupted daad+"),
+    "image size": (DAAD, "128 px"),
 }
 FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest
 PAPER = {"reduction": "mean", "standardise": False}
@@ -80,11 +93,18 @@ def jobs() -> list[Job]:
     return [{"variant": variant, "category": category, "seed": seed} for seed, variant, category in (*first, *rest)]
 
 
+def size_of(category: str, variant: str) -> tuple[int, int]:
+    """(height, width) that a variant sees a category's images at."""
+    height, width = SIZES[category]
+    times = LARGE.get(variant, 1)
+    return times * height, times * width
+
+
 def measure(data: Path, job: Job) -> Row:
     """Fit one variant, read every score from its weights on the test images and on the held-out pairs."""
     from daad import Detector
 
-    folder, size = folder_of(data, job["category"]), SIZES[job["category"]]
+    folder, size = folder_of(data, job["category"]), size_of(job["category"], job["variant"])
     model, settings = VARIANTS[job["variant"]]
     detector = Detector.fit(folder, model=model, preset="small", image_size=size, seed=job["seed"], **settings(*size))
     images, labels, cover = as_the_model_sees(folder, detector)

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.ladder import BASELINES, LADDER
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
-from benchmarks import one_class, pages, peers, sweep
+from benchmarks import one_class, pages, paper_preset, peers, sweep
 
-SUITES = {suite.name: suite for suite in (LADDER, sweep.SUITE, one_class.SUITE, peers.SUITE)}
+SUITES = {s.name: s for s in (LADDER, sweep.SUITE, one_class.SUITE, peers.SUITE, paper_preset.SUITE)}
 MEASURED = {
     "ladder": {
         "image_auroc",
@@ -29,6 +29,15 @@ MEASURED = {
     },
     "sweep": {"image_auroc", "errors", "held_out", "memories", "config", "train_seconds", "last_losses"},
     "one_class": {"image_auroc", "images", "train_seconds", "train_steps", "last_losses"},
+    "paper_preset": {
+        "image_auroc",
+        "metrics",
+        "device",
+        "train_seconds",
+        "train_steps",
+        "precision",
+        "last_losses",
+    },
     "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
 }
 OF_BASELINES = {"ladder": {"image_auroc", "baselines"}, "one_class": {"image_auroc", "images"}}
@@ -95,5 +104,6 @@ def failed(suite: Suite) -> list[Row]:
 
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = pages.results_page.render(failed(LADDER), failed(peers.SUITE))
-    text += pages.claims_page.render(failed(sweep.SUITE), failed(LADDER), failed(one_class.SUITE))
+    of_claims = (sweep.SUITE, LADDER, one_class.SUITE, paper_preset.SUITE)
+    text += pages.claims_page.render(*map(failed, of_claims))
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())

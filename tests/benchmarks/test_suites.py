@@ -17,7 +17,7 @@ from benchmarks.readings import reading
 from benchmarks.suite import Suite, chosen, one_row, read_rows, run_all, without_nan
 from benchmarks.synthetic import with_defects
 
-from benchmarks import ladder, one_class, peers, suite, sweep
+from benchmarks import ladder, one_class, paper_preset, peers, suite, sweep
 from daad import Detector
 from daad.data.preprocess import to_float
 from daad.models.base import Preset
@@ -100,6 +100,12 @@ def test_a_category_that_is_missing_leaves_a_row_that_says_so(of: Suite, tmp_pat
     assert "absent" in row["error"] and of.key(row) == of.key(of.jobs[-1])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here it would run for minutes")
+def test_the_paper_preset_is_not_run_without_a_gpu(tmp_path: Path) -> None:
+    row = one_row(paper_preset.SUITE, tmp_path, paper_preset.SUITE.jobs[0])
+    assert "no CUDA device" in row["error"]
+
+
 def test_one_class_without_its_files_leaves_a_row_that_names_one(tmp_path: Path) -> None:
     row = one_row(one_class.SUITE, tmp_path, {"dataset": "mnist", "normal": 3, "model": "daad", "seed": 0})
     assert "train-images-idx3-ubyte.gz" in row["error"]
@@ -174,7 +180,8 @@ def test_idx_files_are_read(tmp_path: Path) -> None:
 
 def test_every_variant_of_the_sweep_is_legal_at_every_size() -> None:
     for variant, (model, settings) in sweep.VARIANTS.items():
-        for height, width in sweep.SIZES.values():
+        for category in sweep.SIZES:
+            height, width = sweep.size_of(category, variant)
             cls = {"daad": DAAD, "daad+": DAADPlus}[model]
             given = {**cls.presets["small"].settings, **settings(height, width)}
             cls.Config.make(**given, height=height, width=width, channels=1)
