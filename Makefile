@@ -32,6 +32,7 @@ clean:
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.ladder --data $(DATA)
 	$(BIN)/python -m benchmarks.sweep --data $(DATA)
+	$(BIN)/python -m benchmarks.screw --data $(DATA)
 	$(BIN)/python -m benchmarks.one_class --data $(DATA)
 	$(BIN)/python -m benchmarks.peers --data $(DATA)
 	$(BIN)/python -m benchmarks.demo

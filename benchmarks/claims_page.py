@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
-from benchmarks import one_class, paper_preset, sweep
+from benchmarks import one_class, paper_preset, screw, sweep
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.markdown import Row, at, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.markdown import Row, at, cell, conditions, failures, lines_of, mean_of, measured, number, table
 
 RATES = sweep.AXES["division rate r"]
 NAMES = {**{name: name for name in sweep.VARIANTS}, "daad": "daad (preset)", "daad+": "daad+ (preset)"}
@@ -45,10 +45,11 @@ part in the choice. *Leave one out* chooses a category's variant by the **test**
 """
 
 
-def render(granularity: list[Row], ladder: list[Row], classes: list[Row], paper: list[Row]) -> str:
-    """The whole page."""
-    parts = [HEAD, *granularity_part(granularity), *choices_part(granularity), *ladder_part(ladder)]
-    parts += paper_part(paper)
+def render(rows: dict[str, list[Row]]) -> str:
+    """The whole page from the rows of the suites, by their names."""
+    parts = [HEAD, *granularity_part(rows["sweep"]), *choices_part(rows["sweep"]), *ladder_part(rows["ladder"])]
+    parts += [*screw_part(rows["screw"]), *paper_part(rows["paper_preset"])]
+    classes = rows["one_class"]
     parts += one_class_part(classes) if classes else []
     return "\n".join(part for part in parts if part)
 
@@ -239,6 +240,29 @@ def rungs(rows: list[Row], categories: Sequence[str], reduction: str) -> str:
             held, average = sum(gain > 0 for gain in gains), sum(gains) / len(gains)
             texts.append(f"{lower} < {higher} on {held} of {len(gains)} (mean {average:+.3f})")
     return "; ".join(texts) + ".\n"
+
+
+def screw_part(rows: list[Row]) -> list[str]:
+    """Size, steps and score on screw, and how closely the paper's score follows brightness."""
+    done = measured(rows)
+    if not rows:
+        return []
+    body = []
+    for setting, model in product(screw.SETTINGS, screw.MODELS):
+        mine = [row for row in done if row["setting"] == setting and row["model"] == model]
+        paths = [("image_auroc", name) for name in ("whole-image L2", "maximum", "preset")]
+        paths += [("brightness_rank_correlation", name) for name in ("all", "good", "defective")]
+        if mine:
+            body.append([setting, model, *(spread(mine, path) for path in paths)])
+    head = ["", "model", "AUROC, L2", "maximum", "preset's score", "L2 ~ brightness, all", "good", "defective"]
+    parts = ["### Why screw comes out unlike the paper\n", conditions(done, len(screw.JOBS)) if done else ""]
+    about = (screw.__doc__ or "").split("\n\n")[-1].strip() + "\n"
+    return [*parts, about, lines_of(head, body), failures(rows, screw.SUITE.keys)]
+
+
+def spread(rows: Sequence[Row], path: tuple[str, ...]) -> str:
+    """Mean over the seeds and the standard deviation between them."""
+    return cell(mean_of(rows, at(*path)), [v for row in rows if (v := at(*path)(row)) is not None], None, 3)
 
 
 def paper_part(rows: list[Row]) -> list[str]:

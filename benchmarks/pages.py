@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import claims_page, figures, one_class, paper_preset, peers, results_page, sweep
+from benchmarks import claims_page, figures, one_class, paper_preset, peers, results_page, screw, sweep
 from benchmarks.ladder import LADDER
 from benchmarks.suite import RESULTS, read_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
+SUITES = (LADDER, sweep.SUITE, screw.SUITE, one_class.SUITE, paper_preset.SUITE, peers.SUITE)
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
 
@@ -33,16 +34,11 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """Every page by its path, as the committed JSON makes it."""
-    ladder = read_rows(LADDER.results)
+    rows = {suite.name: read_rows(suite.results) for suite in SUITES}
     demo, speed = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed"))
     return {
-        DOCS / "results.md": results_page.render(ladder, read_rows(peers.SUITE.results), demo, speed),
-        DOCS / "claims.md": claims_page.render(
-            read_rows(sweep.SUITE.results),
-            ladder,
-            read_rows(one_class.SUITE.results),
-            read_rows(paper_preset.SUITE.results),
-        ),
+        DOCS / "results.md": results_page.render(rows["ladder"], rows["peers"], demo, speed),
+        DOCS / "claims.md": claims_page.render(rows),
     }
 
 

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.ladder import BASELINES, LADDER
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
-from benchmarks import one_class, pages, paper_preset, peers, sweep
+from benchmarks import pages, peers
 
-SUITES = {s.name: s for s in (LADDER, sweep.SUITE, one_class.SUITE, peers.SUITE, paper_preset.SUITE)}
+SUITES = {suite.name: suite for suite in pages.SUITES}
 MEASURED = {
     "ladder": {
         "image_auroc",
@@ -38,6 +38,7 @@ MEASURED = {
         "precision",
         "last_losses",
     },
+    "screw": {"image_auroc", "brightness_rank_correlation", "train_seconds", "last_losses"},
     "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
 }
 OF_BASELINES = {"ladder": {"image_auroc", "baselines"}, "one_class": {"image_auroc", "images"}}
@@ -104,6 +105,5 @@ def failed(suite: Suite) -> list[Row]:
 
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = pages.results_page.render(failed(LADDER), failed(peers.SUITE))
-    of_claims = (sweep.SUITE, LADDER, one_class.SUITE, paper_preset.SUITE)
-    text += pages.claims_page.render(*map(failed, of_claims))
+    text += pages.claims_page.render({name: failed(suite) for name, suite in SUITES.items()})
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())
