@@ -201,15 +201,17 @@ def padim(train, seconds):
     mean = places.mean(dim=1, keepdim=True)
     centred = places - mean
     covariance = centred.transpose(1, 2) @ centred / max(count - 1, 1) + PADIM_RIDGE * torch.eye(depth).double()
-    factor = torch.linalg.cholesky(covariance)
+    identity = torch.eye(depth).double()
+    whitener = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), identity, upper=False).float()
+    mean = mean.float()
 
     def score(images):
-        x = joined(net.maps(images), 0)[:, chosen].permute(2, 3, 0, 1).reshape(height * width, -1, depth).double()
-        white = torch.linalg.solve_triangular(factor, (x - mean).transpose(1, 2), upper=False)
-        found = white.square().sum(dim=1).sqrt().T.reshape(-1, height, width).float()
+        x = joined(net.maps(images), 0)[:, chosen].permute(2, 3, 0, 1).reshape(height * width, -1, depth)
+        white = (x - mean) @ whitener.transpose(1, 2)
+        found = white.square().sum(dim=2).sqrt().T.reshape(-1, height, width)
         return found.amax(dim=(1, 2)), found
 
-    return score, {"images": count, "dimensions": depth}
+    return score, {"dimensions": depth}
 
 
 def patchcore(train, seconds):
