@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from benchmarks import sweep
 from benchmarks.claims_page import RATES, rate_of
@@ -35,6 +36,8 @@ def granularity(rows: Sequence[Row], path: Path) -> None:
             curve(top, x, mine, ("errors", "normal"), NORMAL, "normal pixels", 1e4)
             curve(top, x, mine, ("errors", "anomalous"), ANOMALOUS, "anomalous pixels", 1e4)
             top.set_yscale("log")
+            top.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            top.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 1)))
             curve(middle, x, mine, ("errors", "gap"), GAP, "gap", 1e4)
             curve(bottom, x, mine, ("image_auroc", "whole-image L2"), NORMAL, "whole-image L2")
             curve(bottom, x, mine, ("image_auroc", "preset"), LOCAL, "preset's score")

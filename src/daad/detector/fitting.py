@@ -74,6 +74,10 @@ class FitPlan(Settings):
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         return {**defaults, **preset_settings(self.model, self.preset, self.settings)}
 
+    def size_multiple(self) -> int:
+        """What the long side of images is rounded to a multiple of."""
+        return model_class(self.model).size_multiple(preset_settings(self.model, self.preset, self.settings))
+
     def config(self, height: int, width: int, channels: int) -> ModelConfig:
         """The model's config for images of this shape."""
         settings = preset_settings(self.model, self.preset, self.settings)
@@ -116,7 +120,7 @@ def fit(data: Any, plan: FitPlan, options: RunOptions, progress: Progress | None
     plan.check()
     report = progress or _silent
     samples, headers, unreadable = _readable(read_layout(data, split="train"))
-    preprocess = Preprocess.for_images(headers, plan.size())
+    preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple())
     model = _fresh_model(plan, preprocess)  # before any decoding: a setting that does not fit is refused at once
     folder = options.folder / "cache" if options.folder and options.cache else None
     cached = cache_images(samples, preprocess, folder, progress=lambda done, total: report("read", done, total))

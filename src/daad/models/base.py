@@ -105,6 +105,11 @@ class AnomalyModel(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @classmethod
+    def size_multiple(cls, settings: Mapping[str, Any]) -> int:
+        """What the sides of images, where they follow from the images' shape, are rounded to a multiple of."""
+        return 16
+
     @abstractmethod
     def forward(self, images: Tensor) -> Output:
         """Score float images (B, C, H, W) in [0, 1]; no side effects, exportable."""

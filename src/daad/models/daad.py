@@ -9,6 +9,7 @@ Source: Hou et al., "Divide-and-Assemble: Learning Block-wise Memory for Unsuper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -21,11 +22,11 @@ from torch import Tensor
 from daad.errors import ConfigError
 from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
-from daad.nn.block_memory import check_division
+from daad.nn.block_memory import check_division, legal_rates
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.corruption import corrupt
 from daad.nn.discriminators import Discriminator
-from daad.nn.generator import LEVELS
+from daad.nn.generator import LEVELS, MULTIPLE
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
 
 Rate = tuple[int, int, int]
@@ -40,6 +41,13 @@ SMALL_DAAD_PLUS: Mapping[str, Any] = {
     "gamma": 0.5,
     "balance": True,
 }
+
+
+def legal_patches(length: int) -> list[int]:
+    """Every side of a block, in image pixels, that cuts an image side and its maps at all scales into equal parts."""
+    sides = [length >> level for level in range(1, LEVELS + 1)]
+    rates = [rate for rate in legal_rates(length) if all(side % min(rate, side) == 0 for side in sides)]
+    return [length // rate for rate in reversed(rates) if length // rate > 1]
 
 
 class DAADConfig(MemoryConfig):
@@ -82,8 +90,12 @@ class DAADConfig(MemoryConfig):
         if rate is not None:
             return min(rate, height), min(rate, width), 1
         for name, length in (("height", self.height), ("width", self.width)):
-            if length % self.patch:
-                raise ConfigError(f"patch {self.patch} does not divide the image {name} {length}")
+            if self.patch not in legal_patches(length):
+                legal = ", ".join(map(str, legal_patches(length)))
+                raise ConfigError(
+                    f"patch {self.patch} does not divide the image {name} {length}; legal patches: {legal}; or choose "
+                    f"an image_size that is a multiple of {math.lcm(MULTIPLE, self.patch)}"
+                )
         return min(self.height // self.patch, height), min(self.width // self.patch, width), 1
 
 
@@ -102,6 +114,14 @@ class DAAD(Reconstructor):
             config.memory(level, rate) if level >= first else None for level, rate in enumerate(config.rates, start=1)
         ]
         super().__init__(config, memories)
+
+    @classmethod
+    def size_multiple(cls, settings: Mapping[str, Any]) -> int:
+        """Whole patches, where the granularity is given as one; what is no patch is left for the config to refuse."""
+        patch = settings.get("patch")
+        if not isinstance(patch, int) or patch < 1 or settings.get("division_rate"):
+            return MULTIPLE
+        return math.lcm(MULTIPLE, patch)
 
 
 class DAADPlusConfig(DAADConfig):
