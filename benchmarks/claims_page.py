@@ -10,7 +10,7 @@ from benchmarks.ladder import BASELINES, LADDER
 from benchmarks.markdown import Row, at, cell, conditions, failures, lines_of, mean_of, measured, number, table
 
 RATES = sweep.AXES["division rate r"]
-NAMES = {**{name: name for name in sweep.VARIANTS}, "daad": "daad (preset)", "daad+": "daad+ (preset)"}
+NAMES = {**{name: name for name in sweep.VARIANTS}, sweep.DAAD: "daad (base)", sweep.PLUS: "daad+ (base)"}
 # Image AUROC as the paper prints it (its tables on MVTec AD, MNIST and CIFAR-10).
 PUBLISHED_SCREW = {"ae-skip": 1.000, "ae": 0.956, "memae": 0.992, "daad": 1.000, "daad+": 0.987}
 PUBLISHED_MEAN = {"ae-skip": 0.736, "ae": 0.794, "memae": 0.802, "daad": 0.845, "daad+": 0.895}
@@ -28,20 +28,22 @@ What was chosen where the paper is silent stands in [daad.md](daad.md), the figu
 GRANULARITY = """## Granularity
 
 The claim: finer division rebuilds normal and abnormal input better, coarser both worse, and the gap between the two
-peaks in the middle. DAAD, preset `small`, blocks of 64/r x 64/r image pixels at every scale (no finer than a map's own
+peaks in the middle. DAAD at 64 pixels, blocks of 64/r x 64/r image pixels at every scale (no finer than a map's own
 pixels), everything else equal. Errors are squared, in units of 10⁻⁴: *normal*, the mean over the pixels of good test
 images; *anomalous*, over the pixels that the masks cover, each image alike; the gap is their difference. The score
-that is read beside them: the whole image's mean error, as in the paper, and the preset's.
+that is read beside them: the whole image's mean error, as in the paper, and the localised one of the presets.
 
 ![Errors, gap and image AUROC against the division rate](figures/granularity.svg)
 """
 
 CHOICES = """## What the choices of preset `small` rest on
 
-No test image: good training images that were kept from training, against copies of them with synthetic defects drawn at
-the images' own resolution (`benchmarks/synthetic.py`). `held out` is the AUROC of telling the copies from the originals
-with the preset's score, mean over the categories; `test` is what the same weights reach on the test images, and has no
-part in the choice. *Leave one out* chooses a category's variant by the **test** AUROC of the other categories.
+Every variant differs in one thing from a base (r = 4, r_c = 1, N = 100, temperature 0.03, all four scales; weights 50 /
+0.01 / 0.01), which is not the preset but where the search for it began. No test image: good training images that were
+kept from training, against copies of them with synthetic defects drawn at the images' own resolution
+(`benchmarks/synthetic.py`). `held out` is the AUROC of telling the copies from the originals with the localised score,
+mean over the categories; `test` is what the same weights reach on the test images, and has no part in the choice.
+*Leave one out* chooses a category's variant by the **test** AUROC of the other categories.
 """
 
 
@@ -67,18 +69,18 @@ def granularity_part(rows: list[Row]) -> list[str]:
     return [*parts, failures(rows, sweep.SUITE.keys)]
 
 
-ERROR_HEAD = ["r", "normal", "anomalous", "gap", "ratio", "AUROC, whole-image L2", "AUROC, preset's score"]
+ERROR_HEAD = ["r", "normal", "anomalous", "gap", "ratio", "AUROC, whole-image L2", "AUROC, localised"]
 
 
 def rate_of(variant: str) -> str:
     """The division rate of a variant of the granularity axis."""
-    return "4 (preset)" if variant == sweep.DAAD else variant.removeprefix("r = ")
+    return "4" if variant == sweep.DAAD else variant.removeprefix("r = ")
 
 
 def error_cells(rows: Sequence[Row]) -> list[str]:
     """Errors in 10^-4, their ratio, and the AUROC of two scores; means over the seeds."""
     errors = [number(mean_of(rows, at("errors", name)), 2, 1e4) for name in ("normal", "anomalous", "gap")]
-    aurocs = [number(mean_of(rows, at("image_auroc", name)), 3) for name in ("whole-image L2", "preset")]
+    aurocs = [number(mean_of(rows, at("image_auroc", name)), 3) for name in ("whole-image L2", "localised")]
     return [*errors, number(mean_of(rows, at("errors", "ratio")), 2), *aurocs]
 
 
@@ -140,8 +142,8 @@ def choice_cells(rows: Sequence[Row]) -> list[str]:
     return [
         number(mean_of(rows, at("errors", "normal")), 2, 1e4),
         number(mean_of(rows, at("held_out", "errors", "ratio")), 2),
-        number(mean_of(rows, at("held_out", "image_auroc", "preset")), 3),
-        number(mean_of(rows, at("image_auroc", "preset")), 3),
+        number(mean_of(rows, at("held_out", "image_auroc", "localised")), 3),
+        number(mean_of(rows, at("image_auroc", "localised")), 3),
         number(mean_of(rows, at("image_auroc", "whole-image L2")), 3),
         number(mean_of(rows, at("train_seconds")), 0),
     ]
@@ -153,12 +155,12 @@ def chosen(groups: dict[str, list[Row]], names: Sequence[str]) -> str:
     def best(rows_of: dict[str, list[Row]], *path: str) -> str:
         return max(names, key=lambda name: mean_of(rows_of[name], at(*path)) or 0.0)
 
-    by_held_out = best(groups, "held_out", "image_auroc", "preset")
+    by_held_out = best(groups, "held_out", "image_auroc", "localised")
     left_out = []
     for category in sweep.SIZES:
         others = {name: [r for r in rows if r["category"] != category] for name, rows in groups.items()}
-        choice = best(others, "image_auroc", "preset")
-        here = mean_of([r for r in groups[choice] if r["category"] == category], at("image_auroc", "preset"))
+        choice = best(others, "image_auroc", "localised")
+        here = mean_of([r for r in groups[choice] if r["category"] == category], at("image_auroc", "localised"))
         left_out.append(f"{category}: {NAMES[choice]} ({number(here, 3)})")
     return f"Held-out images choose **{NAMES[by_held_out]}**; leave one out: {'; '.join(left_out)}.\n"
 
@@ -178,7 +180,7 @@ def readings_part(rows: list[Row]) -> list[str]:
     return [*parts, READINGS_NOTE] if parts else []
 
 
-READINGS_NOTE = """`preset`: the maximum of the smoothed error map, measured place by place in its spread over the
+READINGS_NOTE = """`localised`: the maximum of the smoothed error map, measured place by place in its spread over the
 training images; for daad+ half of it and half of the discriminator's feature distance, each in units of its spread.
 `maximum`: without the place-wise spread. `whole-image L2`: the mean squared error. `gamma`: the share of the error in
 daad+'s score.

@@ -40,7 +40,7 @@ def granularity(rows: Sequence[Row], path: Path) -> None:
             top.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 1)))
             curve(middle, x, mine, ("errors", "gap"), GAP, "gap", 1e4)
             curve(bottom, x, mine, ("image_auroc", "whole-image L2"), NORMAL, "whole-image L2")
-            curve(bottom, x, mine, ("image_auroc", "preset"), LOCAL, "preset's score")
+            curve(bottom, x, mine, ("image_auroc", "localised"), LOCAL, "localised")
             bottom.axhline(0.5, color="#b0b0b0", linewidth=0.8, linestyle=(0, (3, 3)))
             bottom.set_xlabel("division rate r (fine →)")
             for panel in panels[:, column]:

@@ -56,7 +56,8 @@ def fitted(train: Ints, test: Ints, anomalous: Any, job: Job) -> Row:
     """Image AUROC of a model by each reading of its weights."""
     from daad import Detector
 
-    detector = Detector.fit(train, model=job["model"], preset="small", image_size=SIDE, seed=job["seed"])
+    blocks = {"patch": SIDE // 2} if job["model"].startswith("daad") else {}  # half the side, as the preset's at 64
+    detector = Detector.fit(train, model=job["model"], image_size=SIDE, seed=job["seed"], **blocks)
     prepared = np.stack([detector.preprocess.apply(image) for image in test])
     training = detector.provenance["training"]
     return {

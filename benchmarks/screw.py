@@ -18,7 +18,7 @@ from benchmarks.categories import auroc_of, folder_of
 from benchmarks.held_out import error_maps
 from benchmarks.readings import reading
 from benchmarks.suite import Job, Row, Suite, run_suite
-from benchmarks.sweep import as_the_model_sees
+from benchmarks.sweep import MAXIMUM, as_the_model_sees
 
 MODELS = ("ae", "ae-skip")
 SETTINGS = {
@@ -42,7 +42,7 @@ def measure(data: Path, job: Job) -> Row:
     images, labels, _ = as_the_model_sees(folder, detector)
     l2 = error_maps(detector, images).mean(axis=(1, 2), dtype=np.float64)
     brightness = images.mean(axis=(1, 2, 3))
-    maximum = reading(detector, {"standardise": False}).decision_function(images)
+    maximum = reading(detector, MAXIMUM).decision_function(images)
     training = detector.provenance["training"]
     return {
         "image_auroc": {

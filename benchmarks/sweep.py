@@ -2,9 +2,10 @@
 
     python -m benchmarks.sweep --data FOLDER
 
-Each variant differs from preset `small` in one thing. From one training come: the error of normal and of anomalous
-pixels and the image AUROC on the test images, which check the claim; and the same on good training images kept from
-training, against copies with synthetic defects, which choose the preset (benchmarks/held_out.py).
+Each variant differs in one thing from a base, which is written out here and stays as it is when the presets move. From
+one training come: the error of normal and of anomalous pixels and the image AUROC on the test images, which check the
+claim; and the same on good training images kept from training, against copies with synthetic defects, which choose the
+preset (benchmarks/held_out.py).
 """
 
 from __future__ import annotations
@@ -44,7 +45,21 @@ def corrupted(**settings: Any) -> Settings:
     return fixed(corruption=0.9, **settings)
 
 
-DAAD, PLUS = "daad", "daad+"  # preset small: r = 4, r_c = 1, N = 100, temperature 0.03, four scales, 50 / 0.01 / 0.01
+DAAD, PLUS = "daad", "daad+"
+BASE: dict[str, Any] = {
+    "size": "small",
+    "steps": 1000,
+    "patch": 16,
+    "memory_items": 100,
+    "temperature": 0.03,
+    "memory_scales": 4,
+    "corruption": 0.0,
+    "reduction": "max",
+    "standardise": True,
+    "detail_sigma": 0.0,
+}
+BASE_PLUS: dict[str, Any] = {**BASE, "lambda_adv": 0.01, "lambda_ali": 0.01, "gamma": 0.5, "balance": True}
+BASES = {DAAD: BASE, PLUS: BASE_PLUS}
 VARIANTS: dict[str, tuple[str, Settings]] = {
     DAAD: ("daad", fixed()),
     **{f"r = {r}": ("daad", fixed(patch=SIDE // r)) for r in (1, 2, 8, 16, 32)},
@@ -62,6 +77,10 @@ VARIANTS: dict[str, tuple[str, Settings]] = {
     **{f"corrupted, r = {r}": ("daad", corrupted(patch=SIDE // r)) for r in (1, 2)},
     "corrupted daad+": ("daad+", corrupted()),
     "128 px": ("daad", fixed()),
+    "details": ("daad", fixed(detail_sigma=4.0)),
+    "r = 2, details": ("daad", fixed(patch=32, detail_sigma=4.0)),
+    "r = 2, details, corrupted": ("daad", corrupted(patch=32, detail_sigma=4.0)),
+    "r = 2, details daad+": ("daad+", fixed(patch=32, detail_sigma=4.0)),
 }
 LARGE = {"128 px": 2}  # times SIZES
 AXES: dict[str, tuple[str, ...]] = {
@@ -75,10 +94,13 @@ AXES: dict[str, tuple[str, ...]] = {
     "training on synthetic defects": (DAAD, "corrupted", "corrupted, r = 2", "corrupted, r = 1"),
     "the same for daad+": (PLUS, "corrupted daad+"),
     "image size": (DAAD, "128 px"),
+    "the error's details": (DAAD, "details", "r = 2", "r = 2, details", "r = 2, details, corrupted"),
+    "the same for daad+ with r = 2": (PLUS, "r = 2, details daad+"),
 }
 FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest
-PAPER = {"reduction": "mean", "standardise": False}
-READINGS: dict[str, dict[str, Any]] = {"preset": {}, "whole-image L2": PAPER, "maximum": {"standardise": False}}
+MAXIMUM = {"standardise": False, "detail_sigma": 0.0}
+PAPER = {**MAXIMUM, "reduction": "mean"}
+READINGS: dict[str, dict[str, Any]] = {"localised": {}, "whole-image L2": PAPER, "maximum": MAXIMUM}
 PLUS_READINGS: dict[str, dict[str, Any]] = {
     **READINGS,
     "paper, gamma 0.9": {**PAPER, "gamma": 0.9, "balance": False},
@@ -106,7 +128,8 @@ def measure(data: Path, job: Job) -> Row:
 
     folder, size = folder_of(data, job["category"]), size_of(job["category"], job["variant"])
     model, settings = VARIANTS[job["variant"]]
-    detector = Detector.fit(folder, model=model, preset="small", image_size=size, seed=job["seed"], **settings(*size))
+    chosen = {**BASES[model], **settings(*size)}
+    detector = Detector.fit(folder, model=model, preset="small", image_size=size, seed=job["seed"], **chosen)
     images, labels, cover = as_the_model_sees(folder, detector)
     pairs = held_out_pairs(folder, detector)
     readings = PLUS_READINGS if model == "daad+" else READINGS

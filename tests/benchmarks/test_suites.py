@@ -126,7 +126,7 @@ def test_a_category_without_masks_has_no_errors_of_anomalous_pixels(data: Path) 
     for mask in (data / ladder.CATEGORIES["screw"] / "ground_truth" / "spot").iterdir():
         mask.unlink()
     row = one_row(sweep.SUITE, data, job(sweep.DAAD))
-    assert row["errors"]["normal"] > 0 and row["errors"]["gap"] is None and row["image_auroc"]["preset"] is not None
+    assert row["errors"]["normal"] > 0 and row["errors"]["gap"] is None and row["image_auroc"]["localised"] is not None
 
 
 def test_one_training_image_leaves_a_row_that_says_so(data: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from scipy import ndimage
 
 from daad import ConfigError
 from daad.artifact.build import build
@@ -48,6 +49,28 @@ class TestAE(ModelContract):
         output = self.tiny(reduction="max", map_sigma=1.5, standardise=False).eval()(torch.rand(2, 1, 32, 32))
         torch.testing.assert_close(output.score, output.anomaly_map.amax(dim=(1, 2)))
 
+    def test_details_are_the_error_less_its_slow_part_and_the_map_is_the_larger_of_both(self) -> None:
+        model = self.tiny(3, standardise=True, reduction="max", detail_sigma=3.0, map_sigma=0.0).eval()
+        images, rebuilt = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+        plain, details = model.error_maps(images, rebuilt).unbind(dim=1)
+        error = (images - rebuilt).numpy()
+        slow = ndimage.gaussian_filter(error, (0, 0, 3.0, 3.0), mode="mirror", radius=(0, 0, 9, 9))
+        torch.testing.assert_close(plain, (images - rebuilt).square().mean(dim=1))
+        torch.testing.assert_close(details, torch.from_numpy(error - slow).square().mean(dim=1))
+        model.settle(lambda: iter(images.split(1)))
+        with torch.no_grad():
+            output = model(images)
+            maps = (model.error_maps(images, output.reconstruction) - model.usual_error) / model.usual_spread
+        torch.testing.assert_close(output.anomaly_map, maps.amax(dim=1))
+        torch.testing.assert_close(output.score, maps.amax(dim=(1, 2, 3)))
+
+    def test_a_change_of_light_shows_in_the_error_and_not_in_its_details(self) -> None:
+        model = self.tiny(standardise=True, reduction="max", detail_sigma=3.0).eval()
+        rebuilt = torch.rand(1, 1, 32, 32)
+        plain, details = model.error_maps(rebuilt + 0.1, rebuilt).unbind(dim=1)
+        torch.testing.assert_close(plain, torch.full_like(plain, 0.01))
+        torch.testing.assert_close(details, torch.zeros_like(details))
+
     def test_a_corrupted_image_is_to_be_rebuilt_clean(self, monkeypatch: pytest.MonkeyPatch) -> None:
         model = self.tiny(corruption=1.0, lambda_rec=1.0)
         images, broken = torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)
@@ -88,6 +111,7 @@ class TestMemAE(ModelContract):
     [
         ({"height": 40}, r"height 40 must be a multiple of 16; nearest: 48"),
         ({"widths": (1, 2)}, r"widths needs 5"),
+        ({"detail_sigma": 4.0}, r"detail_sigma needs standardise"),
         ({"steps": None}, r"either steps or epochs"),
         ({"epochs": 3}, r"either steps or epochs"),
         ({"stesp": 3}, r"unknown setting 'stesp' \(did you mean 'steps'\?\)"),

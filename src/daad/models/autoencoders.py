@@ -31,7 +31,13 @@ WIDTHS: dict[Size, tuple[int, ...]] = {
     "paper": (32, 64, 128, 256, 512),
 }
 ITEMS: dict[Size, int] = {"nano": 50, "small": 100, "paper": 500}
-SMALL: Mapping[str, Any] = {"size": "small", "steps": 1000, "reduction": "max", "standardise": True}
+SMALL: Mapping[str, Any] = {
+    "size": "small",
+    "steps": 1000,
+    "reduction": "max",
+    "standardise": True,
+    "detail_sigma": 4.0,
+}
 SPREAD_FLOOR = 0.1  # share of the mean spread added everywhere, so that a place without any does not shout
 SMALLEST_SPREAD = 1e-8
 
@@ -47,6 +53,12 @@ class ReconstructionConfig(ModelConfig):
     )
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
     standardise: bool = Field(False, description="measure the map, place by place, in spreads over the training images")
+    detail_sigma: float = Field(
+        0.0,
+        ge=0,
+        le=64,
+        description="judge also the error less its Gaussian mean over so many model pixels, which is light; 0: off",
+    )
     corruption: float = Field(
         0.0, ge=0, le=1, description="share of training images that get a synthetic defect, to be rebuilt without it"
     )
@@ -56,6 +68,8 @@ class ReconstructionConfig(ModelConfig):
         for name, length in (("height", self.height), ("width", self.width)):
             if length % MULTIPLE:
                 raise ConfigError(f"{name} {length} must be a multiple of {MULTIPLE}; nearest: {_nearest(length)}")
+        if self.detail_sigma and not self.standardise:
+            raise ConfigError("detail_sigma needs standardise: two error maps are compared in units of their spread")
         if self.widths is not None and (len(self.widths) != LEVELS + 1 or min(self.widths) < 1):
             raise ConfigError(f"widths needs {LEVELS + 1} positive numbers, F0 to F4; found {self.widths}")
         return self
@@ -81,10 +95,11 @@ class Reconstructor(AnomalyModel):
         super().__init__(config)
         self.generator = Generator(config.channels, config.level_widths, bridges, config.output_activation)
         self.blur = GaussianBlur(config.map_sigma, config.height, config.width)
+        self.slow = GaussianBlur(config.detail_sigma, config.height, config.width)
         if config.standardise:
-            shape = (1, 1, config.height, config.width)
-            self.register_buffer("usual_error", torch.zeros(shape))  # mean and spread of the smoothed error at each
-            self.register_buffer("usual_spread", torch.ones(shape))  # place over the training images
+            shape = (1, 2 if config.detail_sigma else 1, config.height, config.width)
+            self.register_buffer("usual_error", torch.zeros(shape))  # mean and spread of the error maps at each place
+            self.register_buffer("usual_spread", torch.ones(shape))  # over the training images
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The reconstruction and the model's own weighted terms beside L_rec."""
@@ -92,12 +107,22 @@ class Reconstructor(AnomalyModel):
 
     def forward(self, images: Tensor) -> Output:
         rebuilt = self.generator(images)
-        error = squared_error_map(images, rebuilt)
-        found = self.blur(error)
+        maps = self.error_maps(images, rebuilt)
         if self.config.standardise:
-            found = (found - self.usual_error) / self.usual_spread
-        score = found.amax(dim=(1, 2, 3)) if self.config.reduction == "max" else error.mean(dim=(1, 2, 3))
-        return Output(score, found[:, 0], rebuilt)
+            maps = (maps - self.usual_error) / self.usual_spread
+        found = maps.amax(dim=1)
+        of_image = squared_error_map(images, rebuilt).mean(dim=(1, 2, 3))
+        return Output(found.amax(dim=(1, 2)) if self.config.reduction == "max" else of_image, found, rebuilt)
+
+    def error_maps(self, images: Tensor, rebuilt: Tensor) -> Tensor:
+        """The smoothed squared error (B, 1, H, W), and with `detail_sigma` that of the error less its slow part as a
+        second channel: a good image in another light is off by a little everywhere, a defect in one place."""
+        maps = [squared_error_map(images, rebuilt)]
+        if self.config.detail_sigma:
+            error = images - rebuilt
+            maps.append(squared_error_map(error, self.slow(error)))
+        smoothed: Tensor = self.blur(torch.cat(maps, dim=1))
+        return smoothed
 
     def loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_rec, and the model's own terms."""
@@ -122,10 +147,11 @@ class Reconstructor(AnomalyModel):
         """Learn where good images are hard to rebuild: edges and bright places, which a raw error always points at."""
         maps = RunningMoments()
         for images in batches():
-            maps.update(self.blur(squared_error_map(images, self.generator(images))))
+            maps.update(self.error_maps(images, self.generator(images)))
         spread = maps.spread()
         self.usual_error.copy_(maps.mean)
-        self.usual_spread.copy_(spread + SPREAD_FLOOR * spread.mean().clamp_min(SMALLEST_SPREAD))
+        floor = spread.mean(dim=(1, 2), keepdim=True).clamp_min(SMALLEST_SPREAD)  # of each map
+        self.usual_spread.copy_(spread + SPREAD_FLOOR * floor)
 
 
 def check_batch_statistics(config: ModelConfig, images: int) -> None:

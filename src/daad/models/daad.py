@@ -19,7 +19,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from daad.errors import ConfigError
 from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
 from daad.nn.block_memory import check_division, legal_rates
@@ -32,7 +31,7 @@ from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
 Rate = tuple[int, int, int]
 
 
-SMALL_DAAD: Mapping[str, Any] = {**SMALL, "temperature": 0.03}
+SMALL_DAAD: Mapping[str, Any] = {**SMALL, "temperature": 0.03, "patch": 32}
 SMALL_DAAD_PLUS: Mapping[str, Any] = {
     **SMALL_DAAD,
     "learning_rate": 1e-3,
@@ -55,13 +54,18 @@ class DAADConfig(MemoryConfig):
 
     `division_rate` is the granularity: numbers of PARTS, so a large rate is fine. One number r means r_h = r_w = r,
     r_c = 1 at every scale (never more than a map's own side); (r_h, r_w, r_c) sets all three at every scale; four such
-    triples set each scale, 1/2 first. None cuts every scale into the same patches of `patch` x `patch` image pixels.
+    triples set each scale, 1/2 first. None cuts every scale into the same patches of `patch` x `patch` image pixels; a
+    side that cannot be cut so is cut into the largest smaller ones that fit.
     """
 
     division_rate: int | Rate | tuple[Rate, Rate, Rate, Rate] | None = Field(
         None, description="r, (r_h, r_w, r_c), or one triple a scale from 1/2 to 1/16; None: from patch"
     )
-    patch: int = Field(16, ge=2, description="side of a block in image pixels where division_rate is None")
+    patch: int = Field(
+        16,
+        ge=2,
+        description="side of a block in image pixels, or the next smaller legal one, where division_rate is None",
+    )
     memory_scales: int = Field(
         LEVELS,
         ge=1,
@@ -89,14 +93,8 @@ class DAADConfig(MemoryConfig):
         _, height, width = self.level_shape(level)
         if rate is not None:
             return min(rate, height), min(rate, width), 1
-        for name, length in (("height", self.height), ("width", self.width)):
-            if self.patch not in legal_patches(length):
-                legal = ", ".join(map(str, legal_patches(length)))
-                raise ConfigError(
-                    f"patch {self.patch} does not divide the image {name} {length}; legal patches: {legal}; or choose "
-                    f"an image_size that is a multiple of {math.lcm(MULTIPLE, self.patch)}"
-                )
-        return min(self.height // self.patch, height), min(self.width // self.patch, width), 1
+        tall, wide = (max(p for p in legal_patches(length) if p <= self.patch) for length in (self.height, self.width))
+        return min(self.height // tall, height), min(self.width // wide, width), 1
 
 
 class DAAD(Reconstructor):
@@ -117,7 +115,7 @@ class DAAD(Reconstructor):
 
     @classmethod
     def size_multiple(cls, settings: Mapping[str, Any]) -> int:
-        """Whole patches, where the granularity is given as one; what is no patch is left for the config to refuse."""
+        """Whole patches, where the granularity is given as one; what is no patch the config will refuse."""
         patch = settings.get("patch")
         if not isinstance(patch, int) or patch < 1 or settings.get("division_rate"):
             return MULTIPLE

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class GaussianBlur(nn.Module):
-    """Separable Gaussian smoothing of maps (B, 1, H, W) with reflected borders; `sigma` in pixels, 0 for none."""
+    """Separable Gaussian smoothing of maps (B, C, H, W) with reflected borders; `sigma` in pixels, 0 for none."""
 
     kernel: Tensor
 
@@ -24,10 +24,11 @@ class GaussianBlur(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         if not self.radius:
             return maps
-        r = self.radius
+        r, channels = self.radius, maps.shape[1]
+        kernel = self.kernel.expand(channels, 1, 1, -1)
         padded = F.pad(maps, (r, r, r, r), mode="reflect")
-        rows = F.conv2d(padded, self.kernel.view(1, 1, 1, -1))
-        return F.conv2d(rows, self.kernel.view(1, 1, -1, 1))
+        rows = F.conv2d(padded, kernel, groups=channels)
+        return F.conv2d(rows, kernel.transpose(2, 3), groups=channels)
 
 
 def squared_error_map(images: Tensor, reconstructions: Tensor) -> Tensor:
