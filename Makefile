@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench granularity clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,4 +37,9 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.peers --data $(DATA)
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.pages
+
+# The paper's central claim alone: sweep the division rate, draw docs/figures/granularity.svg, write docs/claims.md.
+granularity: $(VENV)/installed
+	$(BIN)/python -m benchmarks.sweep --data $(DATA) --only "variant=r = 1,r = 2,daad,r = 8,r = 16,r = 32"
 	$(BIN)/python -m benchmarks.pages

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from benchmarks.ladder import BASELINES, LADDER
+from benchmarks.pages import build, claims, results
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
-from benchmarks import pages, peers
+from benchmarks import peers
 
-SUITES = {suite.name: suite for suite in pages.SUITES}
+SUITES = {suite.name: suite for suite in build.SUITES}
 MEASURED = {
     "ladder": {
         "image_auroc",
@@ -96,7 +97,7 @@ def test_no_result_lies_there_that_no_page_knows() -> None:
 
 
 def test_the_pages_and_figures_are_what_the_json_says() -> None:
-    assert pages.stale() == []
+    assert build.stale() == []
 
 
 def failed(suite: Suite) -> list[Row]:
@@ -104,6 +105,6 @@ def failed(suite: Suite) -> list[Row]:
 
 
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
-    text = pages.results_page.render(failed(LADDER), failed(peers.SUITE))
-    text += pages.claims_page.render({name: failed(suite) for name, suite in SUITES.items()})
+    text = results.render(failed(LADDER), failed(peers.SUITE))
+    text += claims.render({name: failed(suite) for name, suite in SUITES.items()})
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())

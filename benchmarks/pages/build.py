@@ -1,32 +1,23 @@
-"""Write the pages and figures of docs/ that hold numbers, from the committed JSON, and nothing by hand.
-
-python -m benchmarks.pages            write
-python -m benchmarks.pages --check    fail where a page or figure is not what the JSON says
-"""
+"""From the committed JSON to the pages and figures of docs/ that hold numbers."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import claims_page, figures, one_class, paper_preset, peers, results_page, screw, sweep
+from benchmarks import one_class, paper_preset, peers, screw, sweep
 from benchmarks.ladder import LADDER
+from benchmarks.pages import claims, figures, results
 from benchmarks.suite import RESULTS, read_rows
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent.parent / "docs"
 SUITES = (LADDER, sweep.SUITE, screw.SUITE, one_class.SUITE, paper_preset.SUITE, peers.SUITE)
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        found = stale()
-        sys.exit(f"stale, run python -m benchmarks.pages: {', '.join(map(str, found))}" if found else 0)
+def write() -> None:
+    """Every page and figure anew."""
     for path, text in pages().items():
         path.write_text(text)
     figures.granularity(read_rows(sweep.SUITE.results), GRANULARITY)
@@ -37,8 +28,8 @@ def pages() -> dict[Path, str]:
     rows = {suite.name: read_rows(suite.results) for suite in SUITES}
     demo, speed = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed"))
     return {
-        DOCS / "results.md": results_page.render(rows["ladder"], rows["peers"], demo, speed),
-        DOCS / "claims.md": claims_page.render(rows),
+        DOCS / "results.md": results.render(rows["ladder"], rows["peers"], demo, speed),
+        DOCS / "claims.md": claims.render(rows),
     }
 
 
@@ -51,7 +42,3 @@ def stale() -> list[Path]:
 
 def _whole(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.markdown import Row, Value, at, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.pages.markdown import Row, Value, at, conditions, failures, lines_of, mean_of, measured, number, table
 from benchmarks.peers import SUITE as PEERS
 
 HEAD = """# Measured results

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from benchmarks import sweep
-from benchmarks.claims_page import RATES, rate_of
-from benchmarks.markdown import Row, at, mean_of, measured
+from benchmarks.pages.granularity import RATES, rate_of
+from benchmarks.pages.markdown import Row, at, mean_of, measured
 
-FOLDER = Path(__file__).parent.parent / "docs" / "figures"
+FOLDER = Path(__file__).parent.parent.parent / "docs" / "figures"
 NORMAL, ANOMALOUS, GAP, LOCAL = "#3b7cb8", "#c2571a", "#5b5b5b", "#7a5195"
 SMALLEST = 1e-9
 

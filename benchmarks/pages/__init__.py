@@ -1,0 +1,1 @@
+"""What becomes of the results: the pages and figures of docs/ that hold numbers."""

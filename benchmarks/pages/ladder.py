@@ -1,0 +1,110 @@
+"""The order of the five systems, beside the published figures; why screw differs; preset `paper` on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise, product
+
+from benchmarks import paper_preset, screw
+from benchmarks.ladder import BASELINES, LADDER
+from benchmarks.pages.markdown import Row, at, cell, conditions, failures, lines_of, mean_of, measured, number, table
+
+# Image AUROC as the paper prints it (its table on MVTec AD).
+PUBLISHED_SCREW = {"ae-skip": 1.000, "ae": 0.956, "memae": 0.992, "daad": 1.000, "daad+": 0.987}
+PUBLISHED_MEAN = {"ae-skip": 0.736, "ae": 0.794, "memae": 0.802, "daad": 0.845, "daad+": 0.895}
+LADDER_ORDER = ("ae-skip", "ae", "memae", "daad", "daad+")
+SCORES = {"mean": "whole-image L2, as the paper scores", "max": "the preset's localised score"}
+
+
+def ladder_part(rows: list[Row]) -> list[str]:
+    """The order of the five systems by both scores, and screw beside the published figures."""
+    models = [row for row in measured(rows) if row["model"] != BASELINES]
+    categories = list(dict.fromkeys(row["category"] for row in rows))
+    parts = [
+        "## The ladder: AE+Skip < AE ≤ MemAE < DAAD < DAAD+\n",
+        conditions(models, len(LADDER.jobs) - len(categories)),
+        "The paper's order is that of its means over the 15 categories of MVTec AD.\n",
+    ]
+    for reduction, title in SCORES.items():
+        value = at("image_auroc_by_reduction", reduction)
+        ordered = sorted(models, key=lambda row: LADDER_ORDER.index(row["model"]))
+        parts += [
+            f"### Image AUROC by {title}\n",
+            table(ordered, categories, value),
+            rungs(ordered, categories, reduction),
+        ]
+    body = []
+    for model in LADDER_ORDER:
+        mine = [row for row in models if row["model"] == model]
+        screw = [row for row in mine if row["category"] == "screw"]
+        ours = [mean_of(group, at("image_auroc_by_reduction", r)) for group in (screw, mine) for r in SCORES]
+        texts = [number(value, 3) for value in ours]
+        body.append([model, f"{PUBLISHED_SCREW[model]:.3f}", *texts[:2], f"{PUBLISHED_MEAN[model]:.3f}", *texts[2:]])
+    head = [
+        "model",
+        "paper, screw",
+        "ours, L2",
+        "ours, localised",
+        "paper, mean of 15",
+        "our mean, L2",
+        "our mean, localised",
+    ]
+    return [
+        *parts,
+        "### Beside the published figures (MVTec AD, 15 categories; screw is the one that is here complete)\n",
+        lines_of(head, body),
+    ]
+
+
+def rungs(rows: list[Row], categories: Sequence[str], reduction: str) -> str:
+    """How many categories each step of the ladder holds on, by the means of the seeds."""
+    value = at("image_auroc_by_reduction", reduction)
+
+    def mean(model: str, category: str) -> float | None:
+        return mean_of([r for r in rows if r["model"] == model and r["category"] == category], value)
+
+    texts = []
+    for lower, higher in pairwise(LADDER_ORDER):
+        pairs = [(mean(lower, c), mean(higher, c)) for c in categories]
+        gains = [b - a for a, b in pairs if a is not None and b is not None]
+        if gains:
+            held, average = sum(gain > 0 for gain in gains), sum(gains) / len(gains)
+            texts.append(f"{lower} < {higher} on {held} of {len(gains)} (mean {average:+.3f})")
+    return "; ".join(texts) + ".\n"
+
+
+def screw_part(rows: list[Row]) -> list[str]:
+    """Size, steps and score on screw, and how closely the paper's score follows brightness."""
+    done = measured(rows)
+    if not rows:
+        return []
+    body = []
+    for setting, model in product(screw.SETTINGS, screw.MODELS):
+        mine = [row for row in done if row["setting"] == setting and row["model"] == model]
+        paths = [("image_auroc", name) for name in ("whole-image L2", "maximum", "preset")]
+        paths += [("brightness_rank_correlation", name) for name in ("all", "good", "defective")]
+        if mine:
+            body.append([setting, model, *(spread(mine, path) for path in paths)])
+    head = ["", "model", "AUROC, L2", "maximum", "preset's score", "L2 ~ brightness, all", "good", "defective"]
+    parts = ["### Why screw comes out unlike the paper\n", conditions(done, len(screw.JOBS)) if done else ""]
+    about = (screw.__doc__ or "").split("\n\n")[-1].strip() + "\n"
+    return [*parts, about, lines_of(head, body), failures(rows, screw.SUITE.keys)]
+
+
+def spread(rows: Sequence[Row], path: tuple[str, ...]) -> str:
+    """Mean over the seeds and the standard deviation between them."""
+    return cell(mean_of(rows, at(*path)), [v for row in rows if (v := at(*path)(row)) is not None], None, 3)
+
+
+def paper_part(rows: list[Row]) -> list[str]:
+    """Preset `paper` on a GPU; a line that says so where it was not run."""
+    done = measured(rows)
+    title = "## Preset `paper`: 256 pixels, 300 epochs\n"
+    if not done:
+        return [title, "Not measured: no GPU was at hand.\n", failures(rows, paper_preset.SUITE.keys)]
+    devices = ", ".join(sorted({row["device"] for row in done}))
+    parts = [title, conditions(done, len(paper_preset.JOBS)), f"On {devices}; no time is comparable with a CPU's.\n"]
+    for score in ("whole-image L2", "maximum"):
+        parts += [f"### Image AUROC, {score}\n", table(done, paper_preset.CATEGORIES, at("image_auroc", score))]
+    parts += ["### Training time in seconds\n", table(done, paper_preset.CATEGORIES, at("train_seconds"), digits=0)]
+    return [*parts, failures(rows, paper_preset.SUITE.keys)]
