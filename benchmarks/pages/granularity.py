@@ -65,13 +65,14 @@ def verdict(category: str, groups: dict[str, list[Row]]) -> str:
         steps = [mean(b, of) < mean(a, of) for a, b in pairwise(names)]
         return f"falls in {sum(steps)} of {len(steps)} steps to a finer division"
 
-    peaks = {of: max(names, key=lambda name: mean(name, of)) for of in ("gap", "ratio")}
-
-    def at_peak(of: str) -> str:
+    def highest(*path: str) -> str:
+        peak = max(names, key=lambda name: mean_of(groups[name], at(*path)) or 0.0)
         end = {names[0]: "the coarse end", names[-1]: "the fine end"}
-        return f"r = {rate_of(peaks[of])} ({end.get(peaks[of], 'in the middle')})"
+        return f"r = {rate_of(peak)} ({end.get(peak, 'in the middle')})"
 
     return (
-        f"{category}: the normal error {falls('normal')}, the anomalous one {falls('anomalous')}; "
-        f"the gap is largest at {at_peak('gap')}, the ratio at {at_peak('ratio')}.\n"
+        f"{category}: the normal error {falls('normal')}, the anomalous one {falls('anomalous')}; the gap is "
+        f"largest at {highest('errors', 'gap')}, the ratio at {highest('errors', 'ratio')}; AUROC is highest at "
+        f"{highest('image_auroc', 'whole-image L2')} by whole-image L2 and at {highest('image_auroc', 'localised')} by "
+        f"the localised score.\n"
     )
