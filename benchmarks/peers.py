@@ -31,10 +31,10 @@ SIDE = 64
 PEERS = {
     "ganomaly": ("ganomaly", SIDE),
     "draem": ("draem", SIDE),
-    "padim-lite0, 64 px": ("padim-lite0", SIDE),
-    "patchcore-lite0, 64 px": ("patchcore-lite0", SIDE),
-    "padim-lite0, 224 px": ("padim-lite0", 224),
-    "patchcore-lite0, 224 px": ("patchcore-lite0", 224),
+    "padim-lite0 64 px": ("padim-lite0", SIDE),
+    "patchcore-lite0 64 px": ("patchcore-lite0", SIDE),
+    "padim-lite0 224 px": ("padim-lite0", 224),
+    "patchcore-lite0 224 px": ("patchcore-lite0", 224),
 }
 HOLDOUT = 0.2
 FALSE_ALARM_RATE = 0.05

@@ -74,13 +74,13 @@ VARIANTS: dict[str, tuple[str, Settings]] = {
     "without L_ali": ("daad+", fixed(lambda_ali=0.0)),
     **{f"50 / {w} / {w}": ("daad+", fixed(lambda_adv=w, lambda_ali=w)) for w in (1.0, 0.1)},
     "corrupted": ("daad", corrupted()),
-    **{f"corrupted, r = {r}": ("daad", corrupted(patch=SIDE // r)) for r in (1, 2)},
+    **{f"corrupted + r = {r}": ("daad", corrupted(patch=SIDE // r)) for r in (1, 2)},
     "corrupted daad+": ("daad+", corrupted()),
     "128 px": ("daad", fixed()),
     "details": ("daad", fixed(detail_sigma=4.0)),
-    "r = 2, details": ("daad", fixed(patch=32, detail_sigma=4.0)),
-    "r = 2, details, corrupted": ("daad", corrupted(patch=32, detail_sigma=4.0)),
-    "r = 2, details daad+": ("daad+", fixed(patch=32, detail_sigma=4.0)),
+    "r = 2 + details": ("daad", fixed(patch=32, detail_sigma=4.0)),
+    "r = 2 + details + corrupted": ("daad", corrupted(patch=32, detail_sigma=4.0)),
+    "r = 2 + details daad+": ("daad+", fixed(patch=32, detail_sigma=4.0)),
 }
 LARGE = {"128 px": 2}  # times SIZES
 AXES: dict[str, tuple[str, ...]] = {
@@ -91,11 +91,11 @@ AXES: dict[str, tuple[str, ...]] = {
     "scales with a memory": ("1 of 4 scales", "2 of 4 scales", "3 of 4 scales", DAAD),
     "adversarial terms": (DAAD, PLUS, "without L_adv", "without L_ali"),
     "weights rec / adv / ali": (PLUS, "50 / 0.1 / 0.1", "50 / 1.0 / 1.0"),
-    "training on synthetic defects": (DAAD, "corrupted", "corrupted, r = 2", "corrupted, r = 1"),
+    "training on synthetic defects": (DAAD, "corrupted", "corrupted + r = 2", "corrupted + r = 1"),
     "the same for daad+": (PLUS, "corrupted daad+"),
     "image size": (DAAD, "128 px"),
-    "the error's details": (DAAD, "details", "r = 2", "r = 2, details", "r = 2, details, corrupted"),
-    "the same for daad+ with r = 2": (PLUS, "r = 2, details daad+"),
+    "the error's details": (DAAD, "details", "r = 2", "r = 2 + details", "r = 2 + details + corrupted"),
+    "the same for daad+ with r = 2": (PLUS, "r = 2 + details daad+"),
 }
 FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest
 MAXIMUM = {"standardise": False, "detail_sigma": 0.0}

@@ -71,6 +71,12 @@ def test_every_committed_row_is_of_a_run_that_the_suite_knows_and_stands_once(su
     assert set(found) <= {suite.key(job) for job in suite.jobs}
 
 
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda s: s.name)
+def test_every_run_can_be_named_on_the_command_line(suite: Suite) -> None:
+    assert len({suite.key(job) for job in suite.jobs}) == len(suite.jobs)
+    assert not any("," in value for job in suite.jobs for value in suite.key(job))
+
+
 @committed
 def test_every_figure_lies_where_it_can(suite: Suite) -> None:
     for name, value in figures(read_rows(suite.results)):
