@@ -22,10 +22,10 @@ from benchmarks.sweep import MAXIMUM, as_the_model_sees
 
 MODELS = ("ae", "ae-skip")
 SETTINGS = {
-    "64 px, 1000 steps": (64, 1000),
-    "128 px, 300 steps": (128, 300),
-    "128 px, 600 steps": (128, 600),
-    "128 px, 1000 steps": (128, 1000),
+    "64 px 1000 steps": (64, 1000),
+    "128 px 300 steps": (128, 300),
+    "128 px 600 steps": (128, 600),
+    "128 px 1000 steps": (128, 1000),
 }
 SEEDS = (0, 1, 2)
 
