@@ -12,12 +12,11 @@ from pathlib import Path
 
 from benchmarks.categories import auroc_of, folder_of, test_samples
 from benchmarks.ladder import MODELS, as_row
-from benchmarks.readings import reading
+from benchmarks.readings import R_ALONE, reading
 from benchmarks.suite import Job, Row, Suite, run_suite
 
 CATEGORIES = ("screw", "magnetic_tile", "elpv mono")
 SEEDS = (0,)
-LOCALISED = {"reduction": "max"}
 
 
 def measure(data: Path, job: Job) -> Row:
@@ -32,7 +31,8 @@ def measure(data: Path, job: Job) -> Row:
     detector = Detector.fit(folder, model=job["model"], preset="paper", seed=job["seed"], accelerator="cuda")
     evaluation = detector.evaluate(folder)
     labels, scores = evaluation.arrays()
-    localised = reading(detector, LOCALISED).decision_function(test_samples(folder))
+    changes = {"reduction": "max", **(R_ALONE if job["model"] == "daad+" else {})}
+    localised = reading(detector, changes).decision_function(test_samples(folder))
     training = detector.provenance["training"]
     return {
         "image_auroc": {"whole-image L2": auroc_of(labels, scores), "maximum": auroc_of(labels, localised)},

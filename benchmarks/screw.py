@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.categories import auroc_of, folder_of
 from benchmarks.held_out import error_maps
-from benchmarks.readings import reading
+from benchmarks.readings import MAXIMUM, reading
 from benchmarks.suite import Job, Row, Suite, run_suite
-from benchmarks.sweep import MAXIMUM, as_the_model_sees
+from benchmarks.sweep import as_the_model_sees
 
 MODELS = ("ae", "ae-skip")
 SETTINGS = {

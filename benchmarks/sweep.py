@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.categories import auroc_of, folder_of, test_samples
 from benchmarks.held_out import Floats, Ints, coverage, error_maps, held_out_pairs, pixel_errors
-from benchmarks.readings import reading
+from benchmarks.readings import MAXIMUM, PAPER, PAPER_PLUS, R_ALONE, reading
 from benchmarks.suite import Job, Row, Suite, run_suite
 
 # Long sides are multiples of 64, so that every rate is legal and every block a square: r counts along the short side.
@@ -98,12 +98,12 @@ AXES: dict[str, tuple[str, ...]] = {
     "the same for daad+ with r = 2": (PLUS, "r = 2 + details daad+"),
 }
 FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest
-MAXIMUM = {"standardise": False, "detail_sigma": 0.0}
-PAPER = {**MAXIMUM, "reduction": "mean"}
 READINGS: dict[str, dict[str, Any]] = {"localised": {}, "whole-image L2": PAPER, "maximum": MAXIMUM}
 PLUS_READINGS: dict[str, dict[str, Any]] = {
-    **READINGS,
-    "paper, gamma 0.9": {**PAPER, "gamma": 0.9, "balance": False},
+    "localised": {},
+    "whole-image L2": {**PAPER, **R_ALONE},
+    "maximum": {**MAXIMUM, **R_ALONE},
+    "paper, gamma 0.9": PAPER_PLUS,
     **{f"gamma {gamma}": {"gamma": gamma} for gamma in GAMMAS},
 }
 

@@ -18,10 +18,10 @@ def one_class_part(rows: list[Row]) -> list[str]:
         (one_class.__doc__ or "").split("\n\n")[-1].strip()
         + " Mean image AUROC of the ten classes, with the spread between them.\n",
     ]
-    for reading in ("whole-image L2", "preset"):
+    for reading in ("paper's", "preset's"):
         flat = [flattened(row, name, value) for row in done for name, value in columns_of(row, reading)]
         if flat:
-            parts += [f"### {reading}\n", table(flat, one_class.DATASETS, at("auroc"), across="dataset", digits=3)]
+            parts += [f"### The {reading} score\n", table(flat, one_class.DATASETS, at("auroc"), across="dataset")]
     body = [[m, *(f"{PUBLISHED_ONE_CLASS[d][m]:.3f}" for d in PUBLISHED_ONE_CLASS)] for m in ("memae", "daad+")]
     return [
         *parts,

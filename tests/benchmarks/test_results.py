@@ -17,7 +17,7 @@ SUITES = {suite.name: suite for suite in build.SUITES}
 MEASURED = {
     "ladder": {
         "image_auroc",
-        "image_auroc_by_reduction",
+        "image_auroc_by_score",
         "metrics",
         "by_defect",
         "config",
