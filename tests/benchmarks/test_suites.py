@@ -224,7 +224,7 @@ def test_pixel_errors_weigh_every_image_alike() -> None:
 
 def test_a_reading_of_the_paper_is_the_papers_score() -> None:
     images = striped(8, 32, 32, 1)
-    detector = Detector.fit(images, image_size=32, size="nano", steps=2, batch_size=4)
+    detector = Detector.fit(images, model="daad+", image_size=32, size="nano", steps=2, batch_size=4)
     paper = reading(detector, sweep.PLUS_READINGS["paper, gamma 0.9"])
     with torch.no_grad():
         batch = torch.from_numpy(to_float(images))

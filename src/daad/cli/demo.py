@@ -11,7 +11,7 @@ from cyclopts import Parameter
 def demo(
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("demo"),
-    model: str = "daad+",
+    model: str = "daad",
     seed: int = 0,
     steps: int | None = None,
 ) -> int:

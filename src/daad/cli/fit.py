@@ -45,7 +45,7 @@ def fit(
         Where the detector goes: a folder, or a file ending in .zip. Its image cache, checkpoints and log go beside it,
         to OUTPUT.run, which may be deleted afterwards.
     model
-        One of those that `daad models` lists. Default: daad+.
+        One of those that `daad models` lists. Default: daad.
     preset
         small (CPU, minutes) or paper (GPU). Default: small.
     image_size

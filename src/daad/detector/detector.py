@@ -65,7 +65,7 @@ class Detector:
         cls,
         data: Any,
         *,
-        model: str = "daad+",
+        model: str = "daad",
         preset: str = "small",
         image_size: int | tuple[int, int] | None = None,
         seed: int = 0,

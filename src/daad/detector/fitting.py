@@ -54,7 +54,7 @@ class Progress(Protocol):
 class FitPlan(Settings):
     """Everything that decides a fit, but the images. Defaults are those of `daad fit`."""
 
-    model: str = "daad+"
+    model: str = "daad"
     preset: str = "small"
     image_size: int | tuple[int, int] | None = None
     seed: int = Field(0, ge=0, lt=2**63)
