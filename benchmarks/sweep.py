@@ -80,6 +80,7 @@ VARIANTS: dict[str, tuple[str, Settings]] = {
     "details": ("daad", fixed(detail_sigma=4.0)),
     "r = 2 + details": ("daad", fixed(patch=32, detail_sigma=4.0)),
     "r = 2 + details + corrupted": ("daad", corrupted(patch=32, detail_sigma=4.0)),
+    "r = 2 + details + no temperature": ("daad", fixed(patch=32, detail_sigma=4.0, temperature=None)),
     "r = 2 + details daad+": ("daad+", fixed(patch=32, detail_sigma=4.0)),
 }
 LARGE = {"128 px": 2}  # times SIZES
@@ -88,6 +89,7 @@ AXES: dict[str, tuple[str, ...]] = {
     "channel rate r_c": (DAAD, "r_c = 2", "r_c = 4"),
     "memory items N": ("N = 25", DAAD, "N = 400"),
     "addressing": ("no temperature", "temperature 0.1", DAAD, "temperature 0.01", "shrinkage 1/N"),
+    "addressing with r = 2 and details": ("r = 2 + details", "r = 2 + details + no temperature"),
     "scales with a memory": ("1 of 4 scales", "2 of 4 scales", "3 of 4 scales", DAAD),
     "adversarial terms": (DAAD, PLUS, "without L_adv", "without L_ali"),
     "weights rec / adv / ali": (PLUS, "50 / 0.1 / 0.1", "50 / 1.0 / 1.0"),
