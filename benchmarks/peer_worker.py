@@ -131,7 +131,8 @@ def ganomaly(train, seconds):
 
     @torch.no_grad()
     def score(images):
-        return model.model(normalise(images)).pred_score.flatten(), None
+        # One score a place of the latent map, which has several where the images are not square.
+        return model.model(normalise(images)).pred_score.reshape(len(images), -1).mean(dim=1), None
 
     return score, batches.about()
 
