@@ -24,7 +24,8 @@ from daad.artifact.read import read_artifact
 from daad.artifact.store import write_artifact
 from daad.data.preprocess import Preprocess
 from daad.detector.evaluation import Evaluation, evaluate
-from daad.detector.fitting import FitPlan, Progress, RunOptions, fit
+from daad.detector.fitting import fit
+from daad.detector.plan import FitPlan, Progress, RunOptions
 from daad.detector.scorer import Scored, score_batch
 from daad.detector.stream import Prepared, batched, prepared, samples_of
 from daad.errors import ArtifactError, ConfigError, ImageError, TrainingError

@@ -20,7 +20,7 @@ from daad.metrics.pixels import PixelMetrics
 from daad.scoring.prediction import Prediction
 
 if TYPE_CHECKING:
-    from daad.detector.fitting import Progress
+    from daad.detector.plan import Progress
 
 Predict = Callable[[Iterator[Sample]], Iterator[Prediction]]
 Metric = Callable[[npt.ArrayLike, npt.ArrayLike], float]

@@ -1,0 +1,144 @@
+"""What every fit does before and during training: read what can be read, prepare it once, train on some of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from daad.data.arrays import ImageInfo
+from daad.data.cache import CachedImages, cache_images
+from daad.data.cache_store import digest_image
+from daad.data.decode import probe
+from daad.data.layouts import read_layout
+from daad.data.preprocess import Preprocess, to_float
+from daad.data.sample import Failure, Sample
+from daad.detector.plan import FitPlan, Progress, RunOptions
+from daad.errors import DataError, ImageError
+from daad.models.base import AnomalyModel
+from daad.models.registry import model_class
+from daad.training.loop import RunFolder, TrainingSummary, train
+
+Ints = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Images and an untrained model that fit each other."""
+
+    model: AnomalyModel
+    preprocess: Preprocess
+    cached: CachedImages
+    failures: list[Failure]
+
+
+def make_ready(data: Any, plan: FitPlan, options: RunOptions, report: Progress) -> Ready:
+    """Read the training images of `data` and build the model for their shape; what cannot be read becomes a failure."""
+    plan.check()
+    samples, headers, unreadable = _readable(read_layout(data, split="train"))
+    preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple())
+    model = _fresh_model(plan, preprocess)  # before any decoding: a setting that does not fit is refused at once
+    folder = options.folder / "cache" if options.folder and options.cache else None
+    cached = cache_images(samples, preprocess, folder, progress=lambda done, total: report("read", done, total))
+    return Ready(model, preprocess, cached, [*unreadable, *cached.failures])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the cached images: `images[rows]`, with a fingerprint of their names and pixels."""
+
+    images: Ints
+    rows: npt.NDArray[np.int64]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def part_of(cached: CachedImages, rows: npt.NDArray[np.int64]) -> Part:
+    """The images at `rows`."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest_image(digest, cached.samples[row].name, cached.images[row])
+    return Part(cached.images, rows, digest.hexdigest())
+
+
+def learn(
+    model: AnomalyModel,
+    part: Part,
+    plan: FitPlan,
+    options: RunOptions,
+    preprocess: Preprocess,
+    report: Progress,
+) -> TrainingSummary:
+    """Train the model on a part of the images, repeatably, and bring it to the CPU: wherever it was trained, it is
+    judged where it will be loaded, for a GPU rounds differently."""
+    run = None
+    if options.folder is not None:
+        identity = _identity(model, part, plan, preprocess)
+        run = RunFolder(options.folder, identity, options.checkpoint_every, options.resume)
+    with _repeatable(plan.seed):
+        summary = train(
+            model,
+            part.images,
+            to_float,
+            rows=part.rows,
+            seed=plan.seed,
+            accelerator=plan.accelerator,
+            precision=plan.precision,
+            run=run,
+            progress=lambda done, total: report("train", done, total),
+        )
+    model.to("cpu")
+    return summary
+
+
+def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], list[Failure]]:
+    good, headers, bad = [], [], []
+    for sample in samples:
+        try:
+            headers.append(probe(sample))
+        except ImageError as error:
+            bad.append(Failure(sample.name, str(error)))
+        else:
+            good.append(sample)
+    if not good:
+        raise DataError(f"none of the {len(samples)} images can be read; the first: {bad[0].reason}")
+    return good, headers, bad
+
+
+def _fresh_model(plan: FitPlan, preprocess: Preprocess) -> AnomalyModel:
+    config = plan.config(preprocess.height, preprocess.width, preprocess.channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        return model_class(plan.model)(config)
+
+
+def _identity(model: AnomalyModel, part: Part, plan: FitPlan, preprocess: Preprocess) -> str:
+    """A hash of all that decides the weights: only a run with the same one may go on from a checkpoint."""
+    parts = [plan.model, model.config.model_dump(mode="json"), preprocess.model_dump(mode="json"), plan.seed]
+    text = json.dumps([*parts, plan.precision, part.fingerprint])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Seed torch and ask it for deterministic kernels, and leave the caller's state as it was."""
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
