@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from daad.cli import run
-from daad.models.autoencoders import AE
 from daad.models.base import Preset
-from daad.models.daad import DAAD, DAADPlus
+from daad.models.registry import MODELS, model_class
 from tests.images import save_png, spotted, striped
 
 ROOT = Path(__file__).parent.parent
@@ -33,10 +32,10 @@ def commands(page: Path) -> list[list[str]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the photos that the docs speak of, and presets that train for three steps."""
     torch.set_num_threads(1)
-    for cls in (AE, DAAD, DAADPlus):
+    for cls in map(model_class, MODELS):
         small = cls.presets["small"]
         monkeypatch.setattr(cls, "presets", {"small": Preset(64, {**small.settings, "size": "nano", "steps": 3})})
-    good, new = striped(10, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
+    good, new = striped(16, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
     for index, image in enumerate(good):
         save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
     for folder, images in (("new", new), ("labelled/good", new), ("labelled/spot", spotted(new)[0])):
@@ -60,7 +59,7 @@ def test_the_readme_shows_every_verb() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = "steps=2000"
-    names = {"images": np.stack(list(striped(3, 64, 64, 1)))}
+    names = {"images": np.stack(list(striped(12, 64, 64, 1)))}
     for code in blocks(page, "python"):
         exec(compile(code.replace(cut, "steps=3"), page.name, "exec"), names)
 

@@ -29,6 +29,7 @@ MODELS: dict[str, Entry] = {
     "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
     "daad": Entry("daad.models.daad:DAAD", "block-wise memories at four scales", DAAD_PAPER),
     "daad+": Entry("daad.models.daad:DAADPlus", "daad with discriminator features", DAAD_PAPER),
+    "mcod": Entry("daad.models.mcod:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
 }
 
 

@@ -20,3 +20,22 @@ def real_loss(logits: Tensor) -> Tensor:
 def fake_loss(logits: Tensor) -> Tensor:
     """Binary cross-entropy of logits against 'fake'."""
     return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
+
+
+def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding each row's positive among it and all negatives, by dot product over temperature.
+
+    query and positive (B, D), negatives (M, D), rows of unit length. Source: van den Oord et al., 2018.
+    """
+    found = torch.cat([(query * positive).sum(dim=1, keepdim=True), query @ negatives.T], dim=1) / temperature
+    return F.cross_entropy(found, torch.zeros(len(found), dtype=torch.long, device=found.device))
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent over the 2N rows of two sets of unit vectors (N, D): row i of one and row i of the other belong
+    together, all others are negatives. Source: Chen et al., SimCLR, ICML 2020, eq. 1."""
+    rows = torch.cat([first, second])
+    found = rows @ rows.T / temperature
+    found = found.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
+    partner = torch.arange(len(rows), device=rows.device).roll(len(first))
+    return F.cross_entropy(found, partner)

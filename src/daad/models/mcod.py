@@ -1,0 +1,305 @@
+"""MCOD: outliers by their distance, in feature space, from what a memory of ten prototypes gives back.
+
+Source: Huyan et al., "Unsupervised Outlier Detection Using Memory and Contrastive Learning", IEEE TIP 2022, and the
+authors' released code, whose constants are preset `official`.
+
+    x  -> E   -> maps -> mean: f, contrast: e, slots: w        f_hat = softmax(w) M
+    x' -> E_K -> f', e', w' (E_K follows E slowly)  -> queue   x' a random view of x
+    L = L_con(e, e', queue) + L_clu(columns of w, w') + L_reg(w) + L_read(f, f_hat, after the warm-up)
+    after each step: M <- rows of softmax(W_queue)^T F_queue, of unit length; slots hardly used are erased by noise
+    A(x) = |f - f_hat|^2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from daad.errors import ConfigError
+from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.nn.convs import reestimate_batch_norms
+from daad.nn.losses import info_nce, nt_xent
+from daad.nn.shadow import follow, shadow_of
+from daad.nn.views import RandomViews
+from daad.nn.wide_resnet import WideResNet10
+
+STEM: Mapping[Size, int] = {"nano": 8, "small": 16, "paper": 16}
+WIDTHS: Mapping[Size, tuple[int, int, int]] = {"nano": (8, 8, 16), "small": (16, 32, 64), "paper": (64, 128, 256)}
+EMBEDDING: Mapping[Size, int] = {"nano": 16, "small": 32, "paper": 128}
+QUEUE: Mapping[Size, int] = {"nano": 64, "small": 512, "paper": 4096}
+PAPER: Mapping[str, Any] = {"size": "paper", "epochs": 200, "batch_size": 256, "learning_rate": 1e-4}
+# The released constants, with what they bring: L_con is inert (cosines over 10 are all alike), the erasing noise drowns
+# the memory (std .9 an element on unit rows), the read loss grows with the batch, scores depend on the batch.
+OFFICIAL: Mapping[str, Any] = {
+    "temperature_contrast": 10.0,
+    "temperature_slots": 0.01,
+    "momentum": 0.999,
+    "smallest_crop": 0.2,
+    "unit_features": False,
+    "read_loss": "sum",
+    "erase_std": 1.0,
+    "batch_statistics": True,
+    "settle": False,
+}
+SHORT = 2000  # steps, below which a momentum of 0.999 would leave E_K where it began
+NOWHERE = 1e3  # where the free places of the bank lie: farther from any feature of unit length than another
+
+
+class MCODConfig(ModelConfig):
+    """Settings of MCOD. Defaults are our stable form; preset `official` has the released code's constants."""
+
+    batch_size: int = Field(64, ge=2, le=4096, description="images a training step")
+    memory_slots: int = Field(10, ge=2, le=1000, description="K, prototypes in the memory")
+    queue_length: int | None = Field(None, ge=2, le=1_000_000, description="keys kept; None: from size")
+    warmup: float = Field(0.5, ge=0, le=1, description="share of the steps before the memory is written and read")
+    temperature_contrast: float = Field(0.2, gt=0, description="tau_f of L_con")
+    temperature_slots: float = Field(0.5, gt=0, description="tau_w of L_clu")
+    balance: float = Field(0.05, ge=0, description="weight of L_reg, which keeps the slots in use alike")
+    momentum: float | None = Field(None, ge=0, le=1, description="of E_K; None: .99, from 2,000 steps on .999")
+    weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
+    smallest_crop: float = Field(0.5, gt=0, le=1, description="smallest share of the area that a key view shows")
+    flip: bool = Field(True, description="mirror every other key view")
+    unit_features: bool = Field(True, description="features f of unit length, as the memory's items are")
+    read_loss: Literal["mean", "sum"] = Field("mean", description="L_read over the batch")
+    erase_std: float = Field(0.1, ge=0, description="noise of an unused slot, in units of 1 - its share of the queue")
+    batch_statistics: bool = Field(False, description="batch norm by the batch in hand, when scoring too")
+    settle: bool = Field(True, description="write the memory once more, from all training images, at the end")
+    use_memory: bool = Field(True, description="train with L_read; off, the memory is only written at the end")
+    use_contrast: bool = Field(True, description="train with L_con")
+    score: Literal["memory", "neighbours"] = Field(
+        "memory", description="distance from what the memory gives back, or mean distance from nearest training images"
+    )
+    neighbours: int = Field(5, ge=1, le=1000, description="k of score neighbours")
+    bank_items: int = Field(1000, ge=1, le=100_000, description="training images kept, by chance, for score neighbours")
+
+    @property
+    def feature_width(self) -> int:
+        """D of f."""
+        return WIDTHS[self.size][-1]
+
+
+class Encoded(NamedTuple):
+    """maps (B, D, h, w), and of the whole image f (B, D), e (B, E) of unit length, w (B, K)."""
+
+    maps: Tensor
+    feature: Tensor
+    embedding: Tensor
+    logits: Tensor
+
+
+class Encoder(nn.Module):
+    """E: a wide residual net, the mean of its maps, and two linear heads on top of each other."""
+
+    def __init__(self, config: MCODConfig) -> None:
+        super().__init__()
+        self.unit = config.unit_features
+        norm = partial(nn.BatchNorm2d, track_running_stats=not config.batch_statistics)
+        self.body = WideResNet10(config.channels, STEM[config.size], WIDTHS[config.size], norm)
+        self.contrast = nn.Linear(config.feature_width, EMBEDDING[config.size])
+        self.slots = nn.Linear(EMBEDDING[config.size], config.memory_slots)
+
+    def forward(self, images: Tensor) -> Encoded:
+        maps = self.body(images).float()
+        mean = maps.mean(dim=(2, 3))
+        embedding = self.contrast(mean)
+        logits = self.slots(F.relu(embedding)).float()
+        if self.unit:
+            length = mean.norm(dim=1, keepdim=True).clamp_min(1e-6)
+            maps, mean = maps / length[:, :, None, None], mean / length
+        return Encoded(maps, mean, F.normalize(embedding.float(), dim=1), logits)
+
+
+class FeatureQueue(nn.Module):
+    """The newest keys of E_K, first in first out: features (L, D), embeddings (L, E), logits (L, K)."""
+
+    features: Tensor
+    embeddings: Tensor
+    logits: Tensor
+    filled: Tensor
+
+    def __init__(self, length: int, feature: int, embedding: int, slots: int) -> None:
+        super().__init__()
+        for name, width in (("features", feature), ("embeddings", embedding), ("logits", slots)):
+            self.register_buffer(name, torch.zeros(length, width))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def push(self, keys: Encoded) -> None:
+        """Put a batch of keys in front; the oldest fall out."""
+        length = len(self.features)
+        rows = ((self.features, keys.feature), (self.embeddings, keys.embedding), (self.logits, keys.logits))
+        for kept, new in rows:
+            kept.copy_(torch.cat([new, kept])[:length])
+        self.filled.copy_((self.filled + len(keys.feature)).clamp_max(length))
+
+    def held(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, embeddings and logits of the keys that are there."""
+        count = int(self.filled)
+        return self.features[:count], self.embeddings[:count], self.logits[:count]
+
+    def clear(self) -> None:
+        """Forget every key: an artifact must not carry what single training images looked like."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
+
+class SlotMemory(nn.Module):
+    """M (K, D): written from the queue, read by the softmax of an image's logits; no gradient reaches it."""
+
+    items: Tensor
+
+    def __init__(self, slots: int, feature: int) -> None:
+        super().__init__()
+        self.register_buffer("items", F.normalize(torch.rand(slots, feature), dim=1))
+
+    def read(self, logits: Tensor) -> Tensor:
+        """f_hat (B, D)."""
+        return logits.softmax(dim=1) @ self.items
+
+    @torch.no_grad()
+    def write(self, features: Tensor, logits: Tensor) -> None:
+        """Every slot anew: the direction of the features (M, D) that its share of the logits (M, K) points at."""
+        self.items.copy_(F.normalize(logits.softmax(dim=1).T @ features, dim=1))
+
+    @torch.no_grad()
+    def erase(self, logits: Tensor, std: float) -> None:
+        """Blur every slot k by noise of `std` times 1 - n_k / M, where n_k of the M keys like slot k best."""
+        share = logits.argmax(dim=1).bincount(minlength=len(self.items)) / len(logits)
+        self.items.add_(torch.randn_like(self.items) * (std * (1 - share))[:, None])
+
+
+class MCOD(AnomalyModel):
+    """See the module's docstring; image score in feature units squared, 0 or more, higher is more anomalous.
+
+    The paper has no map. Ours gives every place its share of the score: with f the mean of maps g and r what f is
+    measured against, (f - r) . (g - r), whose mean over the places is |f - r|^2.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = MCODConfig
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(32, {**PAPER, "smallest_crop": 0.2}),
+        "small": Preset(32, {"size": "small", "steps": 600}),
+        "official": Preset(32, {**PAPER, **OFFICIAL}),
+    }
+    config: MCODConfig
+    bank: Tensor
+    seen: Tensor
+
+    def __init__(self, config: MCODConfig) -> None:
+        super().__init__(config)
+        width, slots = config.feature_width, config.memory_slots
+        self.encoder = Encoder(config)
+        self.keys = shadow_of(self.encoder)
+        length = config.queue_length or QUEUE[config.size]
+        self.queue = FeatureQueue(length, width, EMBEDDING[config.size], slots)
+        self.memory = SlotMemory(slots, width)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
+        if config.score == "neighbours":
+            self.register_buffer("bank", torch.full((config.bank_items, width), NOWHERE))
+        self.views = RandomViews(config.height, config.width, config.smallest_crop, config.flip)
+        self.warmup_steps = 0
+        self._new_keys: Encoded | None = None
+
+    def forward(self, images: Tensor) -> Output:
+        found: Encoded = self.encoder(images)
+        against = self.references(found)
+        feature = found.feature[:, None] - against  # (B, R, D)
+        places = torch.einsum("brd,bdhw->brhw", feature, found.maps)
+        shares = (places - (feature * against).sum(dim=2)[:, :, None, None]).mean(dim=1, keepdim=True)
+        whole = F.interpolate(shares, images.shape[-2:], mode="bilinear", align_corners=False)
+        return Output(feature.square().sum(dim=2).mean(dim=1), whole[:, 0], None)
+
+    def references(self, found: Encoded) -> Tensor:
+        """What f is measured against, (B, R, D): f_hat, or the nearest training images."""
+        if self.config.score == "memory":
+            return self.memory.read(found.logits)[:, None]
+        nearest = torch.cdist(found.feature, self.bank).topk(self.config.neighbours, largest=False).indices
+        return self.bank[nearest]
+
+    def stages(self, images: int) -> list[Stage]:
+        config = self.config
+        check_pool(config, images)
+        steps = config.training_steps(images)
+        self.warmup_steps = round(config.warmup * steps)
+        player = Player("encoder", list(self.encoder.parameters()), partial(adam, config), self.loss)
+        self.momentum = config.momentum if config.momentum is not None else (0.99 if steps < SHORT else 0.999)
+        return [Stage("contrast", [player], steps, config.batch_size, after_step=self.remember, end=self.finish)]
+
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        """The four terms; the queue is used as it was before this batch."""
+        config = self.config
+        queries: Encoded = self.encoder(images)
+        with torch.no_grad():
+            self._new_keys = keys = self.keys(self.views(images))
+        _, embeddings, _ = self.queue.held()
+        columns, key_columns = (F.normalize(encoded.logits, dim=0).T for encoded in (queries, keys))  # (K, B)
+        used = columns.sum(dim=1)
+        terms = {
+            "slots": nt_xent(columns, key_columns, config.temperature_slots),
+            "balance": config.balance / len(images) * used.square().sum(),
+        }
+        if config.use_contrast:
+            terms["contrast"] = info_nce(queries.embedding, keys.embedding, embeddings, config.temperature_contrast)
+        if config.use_memory and self.remembers():
+            apart = (queries.feature - self.memory.read(queries.logits)).square()
+            terms["read"] = apart.sum(dim=1).mean() if config.read_loss == "mean" else apart.sum()
+        return terms
+
+    def remembers(self) -> bool:
+        """Whether the warm-up is over."""
+        return int(self.seen) >= self.warmup_steps
+
+    @torch.no_grad()
+    def remember(self, images: Tensor) -> None:
+        """After a step: keys into the queue, the memory from the queue, E_K after E."""
+        assert self._new_keys is not None
+        self.queue.push(self._new_keys)
+        self._new_keys = None
+        self.seen.add_(1)
+        if self.config.use_memory and self.remembers():
+            features, _, logits = self.queue.held()
+            self.memory.write(features, logits)
+            self.memory.erase(logits, self.config.erase_std)
+        follow(self.keys, self.encoder, self.momentum)
+
+    @torch.no_grad()
+    def finish(self, batches: Batches) -> None:
+        """Fix the batch statistics, write the memory and the bank from all training images, forget the queue."""
+        config = self.config
+        if not config.batch_statistics:
+            reestimate_batch_norms(self.encoder, self.encoder, batches)
+        if config.settle or not config.use_memory or config.score == "neighbours":
+            found = [self.encoder(images)[1::2] for images in batches()]  # without the maps: they would fill the memory
+            features, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+            if config.settle or not config.use_memory:
+                self.memory.write(features, logits)
+            if config.score == "neighbours":
+                kept = torch.randperm(len(features))[: config.bank_items]
+                self.bank[: len(kept)] = features[kept.to(features.device)]
+        self.queue.clear()
+
+
+def check_pool(config: MCODConfig, images: int) -> None:
+    """A memory needs an image a slot, and a mean of neighbours as many neighbours."""
+    needed = {"memory_slots": config.memory_slots}
+    if config.score == "neighbours":
+        needed["neighbours"] = config.neighbours
+    for name, count in needed.items():
+        if images < count:
+            raise ConfigError(
+                f"{name} {count} is more than the {images} training images; lower it, or give more images"
+            )
+    if config.score == "neighbours" and config.bank_items < config.neighbours:
+        raise ConfigError(f"bank_items {config.bank_items} is less than neighbours {config.neighbours}; raise it")
+
+
+def adam(config: MCODConfig, parameters: list[nn.Parameter]) -> Optimizer:
+    """Adam with the paper's weight decay."""
+    return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)

@@ -1,0 +1,51 @@
+"""A wide residual encoder for small images, with its norms chosen by the caller.
+
+Source: Zagoruyko & Komodakis, Wide Residual Networks, BMVC 2016; depth 10 has one block in each of three groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Callable[[int], nn.Module]
+STRIDES = (1, 2, 2)
+
+
+class PreActivationBlock(nn.Module):
+    """Norm, ReLU, 3 x 3 convolution, twice, beside a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = norm(inputs), norm(outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        active = F.relu(self.norm1(maps))
+        beside = maps if self.shortcut is None else self.shortcut(active)
+        changed: Tensor = self.conv2(F.relu(self.norm2(self.conv1(active))))
+        return changed + beside
+
+
+class WideResNet10(nn.Module):
+    """Images (B, C, H, W) -> non-negative maps (B, width, H / 4, W / 4)."""
+
+    def __init__(self, channels: int, stem: int, widths: tuple[int, int, int], norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        inputs = (stem, *widths[:-1])
+        self.groups = nn.Sequential(
+            *(PreActivationBlock(i, o, s, norm) for i, o, s in zip(inputs, widths, STRIDES, strict=True))
+        )
+        self.norm = norm(widths[-1])
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.relu(self.norm(self.groups(self.stem(images))))

@@ -1,0 +1,139 @@
+"""MCOD keeps the contract, and is what the paper's equations and the released code say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from daad import ConfigError
+from daad.data.preprocess import to_float
+from daad.models.mcod import MCOD, OFFICIAL, Encoded, FeatureQueue, SlotMemory
+from daad.training.loop import train
+from tests.contracts.model import ModelContract
+from tests.images import striped
+
+
+class TestMCOD(ModelContract):
+    name = "mcod"
+    settings: ClassVar[dict[str, Any]] = {"memory_slots": 4}
+
+    def trained(self, **settings: Any) -> MCOD:
+        model = self.tiny(**{"steps": 6, **settings})
+        train(model, striped(12, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+        return model
+
+    def test_the_score_is_the_distance_from_what_the_memory_gives_back(self) -> None:
+        model, images = self.trained(), torch.rand(3, 1, 32, 32)
+        found = model.encoder(images)
+        expected = (found.feature - model.memory.read(found.logits)).square().sum(dim=1)
+        torch.testing.assert_close(model(images).score, expected)
+
+    @pytest.mark.parametrize("score", ["memory", "neighbours"])
+    def test_the_mean_of_the_maps_shares_is_the_score(self, score: str) -> None:
+        model, images = self.trained(score=score, neighbours=3), torch.rand(3, 1, 32, 32)
+        output = model(images)
+        shares = F.adaptive_avg_pool2d(output.anomaly_map[:, None], 8)  # bilinear, so the border weighs differently
+        torch.testing.assert_close(shares.mean(dim=(1, 2, 3)), output.score, rtol=0.1, atol=1e-3)
+
+    def test_neighbours_are_the_nearest_training_images(self) -> None:
+        model, images = self.trained(score="neighbours", neighbours=2), torch.rand(3, 1, 32, 32)
+        training = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
+        squared = torch.cdist(model.encoder(images).feature, model.encoder(training).feature).square()
+        expected = squared.topk(2, largest=False).values.mean(dim=1)
+        torch.testing.assert_close(model(images).score, expected, rtol=1e-3, atol=1e-5)
+
+    def test_the_loss_of_the_released_constants_is_pinned_near_the_logarithm_of_the_queue(self) -> None:
+        model = self.trained(temperature_contrast=10.0, batch_size=4)
+        model.queue.push(Encoded(None, torch.rand(32, 16), F.normalize(torch.randn(32, 16)), torch.rand(32, 4)))
+        loss = model.train().loss(torch.rand(4, 1, 32, 32))["contrast"]
+        assert abs(float(loss.detach()) - math.log(33)) < 0.2
+
+    def test_the_memory_is_untouched_before_the_warm_up_ends_and_has_no_gradient(self) -> None:
+        untouched = self.tiny(steps=4, warmup=1.0, settle=False)
+        before = untouched.memory.items.clone()
+        train(untouched, striped(8, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+        # the write of the last step, when the warm-up is over, is the first
+        assert untouched.seen == 4 and not torch.equal(untouched.memory.items, before)
+        half = self.tiny(steps=4, warmup=1.0, settle=False)
+        (stage,) = half.stages(8)
+        terms = half.train().loss(torch.rand(4, 1, 32, 32))
+        assert "read" not in terms and not half.memory.items.requires_grad
+        stage.after_step(torch.rand(4, 1, 32, 32))
+        assert torch.equal(half.memory.items, before)
+
+    def test_the_queue_is_used_as_it_was_before_the_batch_and_the_keys_follow_after_it(self) -> None:
+        model = self.tiny(batch_size=4, momentum=0.5).train()
+        (stage,) = model.stages(8)
+        terms = model.loss(torch.rand(4, 1, 32, 32))
+        assert float(terms["contrast"].detach()) == 0  # nobody in the queue: the positive alone
+        assert model.queue.filled == 0
+        with torch.no_grad():
+            for parameter in model.encoder.parameters():
+                parameter.add_(1)
+        statistics = {name: b.clone() for name, b in model.keys.named_buffers() if "running" in name}
+        weight = model.keys.slots.weight.clone()
+        stage.after_step(torch.rand(4, 1, 32, 32))
+        assert model.queue.filled == 4
+        torch.testing.assert_close(model.keys.slots.weight, weight + 0.5)
+        assert all(torch.equal(dict(model.keys.named_buffers())[name], value) for name, value in statistics.items())
+
+    def test_the_artifact_holds_no_features_of_single_training_images(self) -> None:
+        model = self.trained()
+        assert model.queue.filled == 0 and not any(buffer.any() for buffer in model.queue.buffers())
+
+    @pytest.mark.parametrize("off", ["use_memory", "use_contrast"])
+    def test_a_part_left_out_leaves_no_term_and_the_score_defined(self, off: str) -> None:
+        model = self.tiny(steps=4, **{off: False})
+        summary = train(model, striped(8, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+        term = {"use_memory": "encoder/read", "use_contrast": "encoder/contrast"}[off]
+        assert term not in summary.last_terms
+        assert torch.isfinite(model(torch.rand(2, 1, 32, 32)).score).all()
+
+    def test_the_official_form_scores_by_the_statistics_of_the_batch(self) -> None:
+        model = self.trained(**OFFICIAL)
+        images = torch.rand(4, 1, 32, 32)
+        assert not torch.allclose(model(images).score[:2], model(images[:2]).score, rtol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("images", "settings", "message"),
+        [
+            (8, {"memory_slots": 10}, "memory_slots 10 is more than the 6 training images"),
+            (8, {"score": "neighbours", "neighbours": 7}, "neighbours 7 is more than the 6 training images"),
+            (8, {"score": "neighbours", "bank_items": 3}, "bank_items 3 is less than neighbours 5"),
+        ],
+    )
+    def test_too_few_images_are_refused(self, images: int, settings: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.fit(striped(images, 32, 32, 1), **settings)
+
+    def test_constant_images_are_scored_alike(self) -> None:
+        images = np.full((10, 32, 32, 1), 128, np.uint8)
+        scores = self.fit(images).decision_function(images)
+        assert np.ptp(scores) < 1e-6
+
+
+class TestSlotMemory:
+    def test_writing_leaves_rows_of_unit_length(self) -> None:
+        memory = SlotMemory(4, 8)
+        memory.write(torch.rand(20, 8), torch.randn(20, 4))
+        torch.testing.assert_close(memory.items.norm(dim=1), torch.ones(4))
+
+    def test_a_slot_that_holds_every_key_is_not_erased(self) -> None:
+        memory, logits = SlotMemory(4, 8), torch.tensor([[0.0, 9.0, 0.0, 0.0]]).expand(20, 4)
+        before = memory.items.clone()
+        memory.erase(logits, std=1.0)
+        assert torch.equal(memory.items[1], before[1])
+        assert not torch.isclose(memory.items, before)[[0, 2, 3]].any(dim=1).all()
+
+
+def test_the_queue_is_first_in_first_out() -> None:
+    queue = FeatureQueue(3, 1, 1, 1)
+    for number in (1.0, 2.0, 3.0, 4.0):
+        row = torch.full((1, 1), number)
+        queue.push(Encoded(row, row, row, row))
+    assert queue.held()[0].flatten().tolist() == [4, 3, 2]
