@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from daad.errors import ArtifactError, ConfigError, DaadError, DataError, ImageError, TrainingError
     from daad.metrics.intervals import Interval
     from daad.models.base import AnomalyModel
+    from daad.pool.audit import Audit
+    from daad.pool.estimator import MCODDetector
     from daad.scoring.calibration import Calibration
     from daad.scoring.prediction import Prediction, Region
 
 _HOMES = {
     "AnomalyModel": "daad.models.base",
     "ArtifactError": "daad.errors",
+    "Audit": "daad.pool.audit",
     "Calibration": "daad.scoring.calibration",
     "ConfigError": "daad.errors",
     "DaadError": "daad.errors",
@@ -30,6 +33,7 @@ _HOMES = {
     "Evaluation": "daad.detector.evaluation",
     "ImageError": "daad.errors",
     "Interval": "daad.metrics.intervals",
+    "MCODDetector": "daad.pool.estimator",
     "Prediction": "daad.scoring.prediction",
     "Preprocess": "daad.data.preprocess",
     "Region": "daad.scoring.prediction",
@@ -40,6 +44,7 @@ _HOMES = {
 __all__ = [
     "AnomalyModel",
     "ArtifactError",
+    "Audit",
     "Calibration",
     "ConfigError",
     "DaadError",
@@ -48,12 +53,14 @@ __all__ = [
     "Evaluation",
     "ImageError",
     "Interval",
+    "MCODDetector",
     "Prediction",
     "Preprocess",
     "Region",
     "Sample",
     "TrainingError",
     "__version__",
+    "audit",
     "load",
     "models",
 ]
@@ -65,6 +72,50 @@ def load(path: str | Path) -> Detector:
     from daad.detector.detector import Detector
 
     return Detector.load(path)
+
+
+def audit(
+    data: Any,
+    *,
+    model: str = "daad",
+    preset: str = "small",
+    contamination: float = 0.05,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    precision: Any = "auto",
+    accelerator: str = "auto",
+    run: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_every: int = 200,
+    cache: bool = True,
+    progress: Any = None,
+    **settings: Any,
+) -> Audit:
+    """Rank a pool of images that should all be good by how unlike the rest they are: learn from all of them, with no
+    label, and score the same ones. Model `daad` looks for odd places in images, `mcod` for odd images as wholes.
+
+    `data`, `image_size`, `run` and what follows it are as in `Detector.fit`; `settings` are those of the model.
+    `contamination`, above 0 and at most 0.5, is the share of images to call suspect: it moves no score.
+    Raises DataError, ConfigError, TrainingError, ArtifactError.
+    """
+    from pathlib import Path
+
+    from daad.detector.plan import RunOptions
+    from daad.pool.audit import AuditPlan, audit_pool
+
+    plan = AuditPlan.make(
+        model=model,
+        preset=preset,
+        contamination=contamination,
+        image_size=image_size,
+        seed=seed,
+        precision=precision,
+        accelerator=accelerator,
+        settings=settings,
+    )
+    folder = None if run is None else Path(run)
+    options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
+    return audit_pool(data, plan, options, progress)
 
 
 def models() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,6 @@ def test_evaluate_writes_metrics_predictions_and_page(detector: Path, mvtec_fold
 
 
 def test_evaluate_records_a_bad_image_and_fails_at_the_end(detector: Path, mvtec_folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     data = Path(shutil.copytree(mvtec_folder, tmp_path / "data"))
     (data / "test" / "good" / "000.png").write_bytes(b"broken")
     assert run(["evaluate", str(detector), str(data), "-o", str(tmp_path / "out")]) == 1
@@ -277,3 +276,45 @@ def test_a_full_disk_is_one_clear_message(
     monkeypatch.setattr("daad.cli.tables._Csv.write", full)
     assert run(["predict", str(detector), str(mvtec_folder / "test"), "-o", str(tmp_path / "x.csv")]) == 1
     assert "x.csv: No space left on device" in capsys.readouterr().err
+
+
+AUDIT = ["--model", "mcod", "--image-size", "32", "--steps", "4", "--set", "size=nano", "--set", "memory-slots=4"]
+
+
+def test_audit_ranks_and_lists_what_to_keep(mvtec_folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), "--drop-to", str(kept), *AUDIT]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.csv", "contact_sheet.png", "index.html"}
+    ranked = len(list(csv.DictReader((tmp_path / "out" / "audit.csv").open())))
+    assert len(read_layout(kept, split="train")) == ranked - 1
+    assert run(["fit", str(kept), "-o", str(tmp_path / "detector"), *FIT]) == 0
+
+
+def test_audit_of_a_pool_with_a_bad_image_goes_on_and_fails_at_the_end(mvtec_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(mvtec_folder / "train" / "good", tmp_path / "pool"))
+    (data / "broken.png").write_bytes(b"broken")
+    assert run(["audit", str(data), "-o", str(tmp_path / "out"), *AUDIT]) == 1
+    assert "broken.png" in (tmp_path / "out" / "audit.csv").read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--contamination", "0.9"], "contamination"),
+        (["--drop-to", "kept.txt"], "end its name in .csv"),
+        (["--top", "0"], "show at least one"),
+        (["--set", "memory-slot=4"], "did you mean 'memory_slots'"),
+    ],
+)
+def test_audit_refuses_what_makes_no_sense(
+    mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), *AUDIT, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_audit_does_not_write_over_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path\na.png\n")
+    assert run(["audit", str(manifest), "-o", str(tmp_path / "out"), "--drop-to", str(manifest), *AUDIT]) == 2
+    assert "written over" in capsys.readouterr().err and manifest.read_text() == "path\na.png\n"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daad.metrics.intervals import Interval
-from daad.report.plots import bin_edges, interval_text, roc_plot, score_plot
+from daad.report.plots import bin_edges, interval_text, pool_plot, roc_plot, score_plot
 
 LABELS = np.repeat([0, 1], 20)
 SCORES = np.concatenate([np.linspace(0.1, 0.5, 20), np.linspace(0.4, 3, 20)])
@@ -82,3 +82,8 @@ def test_an_interval_without_spread_is_not_told_as_certainty():
     assert interval_text(AUROC) == "0.950 (95 % interval 0.900 to 0.990)"
     assert interval_text(Interval(1, 1, 1)) == "1.000"
     assert interval_text(Interval(0.9, math.nan, math.nan)) == "0.900"
+
+
+def test_the_pool_plot_counts_every_image_once() -> None:
+    svg = pool_plot(np.arange(10.0), np.arange(10) >= 8)
+    assert svg.startswith("<svg") and "pool-" in svg

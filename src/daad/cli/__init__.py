@@ -20,6 +20,7 @@ app = App(
     help_epilogue="Exit status: 0 ok; 1 failed, or some images could not be judged; 2 bad usage or settings.",
 )
 app.command("daad.cli.fit:fit", help="Learn a detector from a folder of good images.")
+app.command("daad.cli.audit:audit", help="Rank a pool of images: which of my good images are not good?")
 app.command("daad.cli.predict:predict", help="Judge new images: score, p-value, decision, regions.")
 app.command("daad.cli.evaluate:evaluate", help="Measure a detector on labelled images and write a report.")
 app.command("daad.cli.models:models", help="List the models, or the settings and presets of one.")

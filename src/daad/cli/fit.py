@@ -80,13 +80,13 @@ def fit(
     given: dict[str, Any] = {
         "model": model,
         "preset": preset,
-        "image_size": _size(image_size),
+        "image_size": size(image_size),
         "seed": seed,
         "false_alarm_rate": false_alarm_rate,
         "holdout": holdout,
         "precision": precision,
         "accelerator": accelerator,
-        "settings": _model_settings(steps, epochs, set_ or []),
+        "settings": model_settings(steps, epochs, set_ or []),
     }
     chosen = merged(read_config(config, (*KNOWN, *LENGTHS)), given)
     if print_config:
@@ -134,13 +134,15 @@ def describe(detector: Any, output: Path) -> None:
         print(f"left out: {failure['reason']}", file=sys.stderr)
 
 
-def _size(values: list[int] | None) -> int | tuple[int, ...] | None:
+def size(values: list[int] | None) -> Any:
+    """One number as it is, several as a tuple, none as None; FitPlan says what is wrong with others."""
     if not values:
         return None
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _model_settings(steps: int | None, epochs: int | None, assignments: list[str]) -> dict[str, Any]:
+def model_settings(steps: int | None, epochs: int | None, assignments: list[str]) -> dict[str, Any]:
+    """The model's settings among the options of a command."""
     lengths = {name: value for name, value in (("steps", steps), ("epochs", epochs)) if value is not None}
     return {**parse_assignments(assignments), **lengths}
 
@@ -150,7 +152,7 @@ def _print_config(chosen: dict[str, Any]) -> int:
 
     import yaml
 
-    from daad.detector.fitting import FitPlan
+    from daad.detector.plan import FitPlan
 
     plan = FitPlan.make(**chosen)
     plan.check()

@@ -14,6 +14,7 @@ LINES_PER_PHASE = 10
 PHASES = {
     "read": "reading images",
     "train": "learning",
+    "rank": "ranking",
     "calibrate": "calibrating",
     "evaluate": "evaluating",
     "predict": "judging",

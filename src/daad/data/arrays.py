@@ -12,6 +12,7 @@ from daad.errors import ImageError
 Depth = Literal["uint8", "uint16"]
 Pixels = npt.NDArray[Any]  # (H, W, C), uint8 or uint16
 MAX_CHANNELS = 64
+ROUNDING = 1e-6  # how far scaling in floats may leave [0, 1]
 NPY_MAGIC = b"\x93NUMPY"
 
 
@@ -82,13 +83,13 @@ def _quantise(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint16]:
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(f"{name}: holds NaN or infinite values; replace them before giving the array to daad")
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise ImageError(
             f"{name}: float values reach from {low:g} to {high:g}, outside [0, 1]; scale them by the range of your "
             "sensor (the same for every image), or pass uint8 or uint16"
         )
     exact = np.result_type(array.dtype, np.float32)  # float16 would overflow at 65535
-    quantised: npt.NDArray[np.uint16] = np.rint(np.multiply(array, 65535, dtype=exact)).astype(np.uint16)
+    quantised: npt.NDArray[np.uint16] = np.rint(np.multiply(array.clip(0, 1), 65535, dtype=exact)).astype(np.uint16)
     return quantised
 
 

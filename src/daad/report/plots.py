@@ -87,14 +87,21 @@ def score_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, held_out: npt.Array
         outline = f"good, held out (n = {len(held)})"
         axes.stairs(np.histogram(held, edges)[0], edges, color=INK, linewidth=1.1, label=outline)
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=f"threshold {threshold:.4g}")
-        if logarithmic:
-            axes.set_xscale("log")
-        axes.margins(x=0.01)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.set_xlabel("anomaly score" + (" (logarithmic)" if logarithmic else ""))
-        axes.set_ylabel("images")
-        figure.legend(loc="outside upper left", ncols=2, borderaxespad=0, columnspacing=1.4)
+        _counts_over_scores(figure, axes, logarithmic)
         return _svg(figure, "scores")
+
+
+def pool_plot(scores: npt.ArrayLike, suspects: npt.ArrayLike) -> str:
+    """Counts of the scores (n,) of a pool over shared bins, the suspect ones (n,) in another colour, as SVG."""
+    score_array, chosen = np.asarray(scores, dtype=np.float64), np.asarray(suspects, dtype=bool)
+    edges, logarithmic = bin_edges(score_array)
+    with rc_context(_STYLE):
+        figure, axes = _figure()
+        for name, part, colour in (("not suspect", ~chosen, GOOD), ("suspect", chosen, DEFECTIVE)):
+            counts = np.histogram(score_array[part], edges)[0]
+            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {part.sum()})")
+        _counts_over_scores(figure, axes, logarithmic)
+        return _svg(figure, "pool")
 
 
 def bin_edges(values: Floats) -> tuple[Floats, bool]:
@@ -120,6 +127,16 @@ def interval_text(interval: Interval) -> str:
 def _figure() -> tuple[Figure, Axes]:
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor="none")
     return figure, figure.add_subplot()
+
+
+def _counts_over_scores(figure: Figure, axes: Axes, logarithmic: bool) -> None:
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.margins(x=0.01)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set_xlabel("anomaly score" + (" (logarithmic)" if logarithmic else ""))
+    axes.set_ylabel("images")
+    figure.legend(loc="outside upper left", ncols=2, borderaxespad=0, columnspacing=1.4)
 
 
 def _percent(axes: Axes) -> None:

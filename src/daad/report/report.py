@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from daad.data.sample import Failure, Sample
@@ -18,6 +15,7 @@ from daad.metrics.intervals import Interval
 from daad.report import tables
 from daad.report.cases import TRUTH, Strip, choose, data_uri, fill
 from daad.report.heat import OUTLINE, SATURATION, heat_map
+from daad.report.page import render
 
 if TYPE_CHECKING:
     from daad.detector.detector import Detector
@@ -48,7 +46,7 @@ def write_report(
         raise ConfigError(f"{target}: is a file; give a folder for the report")
     strips = choose(evaluation.rows, cases)
     not_shown = fill(strips, detector, samples)
-    page = _template().render(**_content(detector, evaluation, strips, not_shown, title))
+    page = render("report.html.j2", **_content(detector, evaluation, strips, not_shown, title))
     target.mkdir(parents=True, exist_ok=True)
     path = target / "index.html"
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -62,7 +60,6 @@ def _content(
     left_out = [Failure(item["name"], item["reason"]) for item in detector.provenance.get("left_out", [])]
     return {
         "title": title or f"{detector.name} on {len(evaluation.rows):,} test images",
-        "css": Markup(_asset("report.css")),
         "model": detector.name,
         "headline": tables.headline(evaluation, calibration.false_alarm_rate),
         "tiles": tables.tiles(evaluation),
@@ -87,7 +84,6 @@ def _content(
                 tables.flat(detector.provenance.get("training", {}).get("last_terms", {}))
             ),
         },
-        "today": date.today().isoformat(),
     }
 
 
@@ -114,12 +110,3 @@ def _scale(map_threshold: float) -> dict[str, Any]:
 
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
-
-
-def _template() -> Any:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("report.html.j2"))
-
-
-def _asset(name: str) -> str:
-    return files("daad.report").joinpath(name).read_text(encoding="utf-8")

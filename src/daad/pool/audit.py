@@ -1,0 +1,174 @@
+"""`audit`: which of my good images are not good? Learn from a whole pool, rank the same pool.
+
+layout -> cache -> train on all -> score all -> rank; thumbnails -> groups of near-duplicates; both -> Audit
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from daad.data.cache import CachedImages
+from daad.data.preprocess import Preprocess
+from daad.data.sample import Failure, Sample
+from daad.detector.learning import learn, make_ready, part_of
+from daad.detector.plan import FitPlan, Progress, RunOptions, silent
+from daad.detector.scorer import score_all
+from daad.errors import DataError
+from daad.models.base import AnomalyModel
+from daad.pool.duplicates import duplicate_groups
+from daad.training.checkpoint import write_atomically
+
+SCORING_BATCH = 32
+NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
+
+
+class AuditPlan(FitPlan):
+    """What decides an audit, but the images; `false_alarm_rate` and `holdout` have no part in it."""
+
+    contamination: float = Field(0.05, gt=0, le=0.5)
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """An image of the pool: its rank (1 is the most suspect), raw score, its distance from the median score in
+    standard deviations (robust), whether it is among the suspect share, and its group of near-duplicates."""
+
+    rank: int
+    name: str
+    score: float
+    deviations: float
+    suspect: bool
+    group: int
+    group_size: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A ranked pool, most suspect first; `samples` in the same order. `map_threshold` is what the highest value of an
+    anomaly map exceeds in the suspect share of the images."""
+
+    rows: list[PoolRow]
+    samples: list[Sample]
+    failures: list[Failure]
+    model: AnomalyModel
+    preprocess: Preprocess
+    map_threshold: float
+    provenance: dict[str, Any]
+
+    @property
+    def kept(self) -> Iterator[tuple[PoolRow, Sample]]:
+        """What is not suspect, by name."""
+        both = [(row, sample) for row, sample in zip(self.rows, self.samples, strict=True) if not row.suspect]
+        return iter(sorted(both, key=lambda item: item[0].name))
+
+    def write_csv(self, path: str | Path) -> None:
+        """All rows, and the images that could not be read, with the reason."""
+        with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, [*PoolRow.__dataclass_fields__, "error"])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.rows)
+            writer.writerows({"name": failure.name, "error": failure.reason} for failure in self.failures)
+
+    def write_kept(self, path: str | Path) -> int:
+        """A manifest of what is not suspect, for `daad fit`; gives the number of its images.
+
+        Near-duplicates share a group, so that a fit never trains on one and calibrates on another. Raises DataError
+        where an image has no path.
+        """
+        place = Path(path)
+        rows = []
+        for row, sample in self.kept:
+            if not isinstance(sample.image, Path):
+                raise DataError(f"{row.name}: has no path, and a manifest lists paths; audit a folder or a manifest")
+            at = os.path.relpath(sample.image.absolute(), place.parent.absolute())
+            rows.append({"path": Path(at).as_posix(), "label": "good", "group": _group_name(row, sample)})
+        content = io.StringIO()
+        writer = csv.DictWriter(content, ["path", "label", "group"])
+        writer.writeheader()
+        writer.writerows(rows)
+        try:
+            text = content.getvalue().encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{place}: a file name is not UTF-8 and cannot stand in a manifest; rename it") from None
+        write_atomically(place, text)
+        return len(rows)
+
+
+def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:
+    """Rank a pool; see `daad.audit` for the arguments and errors."""
+    report = progress or silent
+    ready = make_ready(data, plan, options, report)
+    cached = ready.cached
+    if len(cached.samples) < 2:
+        raise DataError(f"found one usable image, {cached.samples[0].name}; an audit compares images, give more")
+    whole = part_of(cached, np.arange(len(cached.samples)))
+    summary = learn(ready.model, whole, plan, options, ready.preprocess, report)
+    model = ready.model.requires_grad_(False).eval()
+    scores, peaks = map(np.array, zip(*score_all(model, ready.preprocess, _batches(cached, report)), strict=True))
+    groups = duplicate_groups(cached.images)
+    order = np.lexsort((np.arange(len(scores)), -scores))
+    provenance = {
+        "model": plan.model,
+        "preset": plan.preset,
+        "contamination": plan.contamination,
+        "seed": plan.seed,
+        "images": len(scores),
+        "size": [ready.preprocess.height, ready.preprocess.width],
+        "data_fingerprint": whole.fingerprint,
+        "config": model.config.model_dump(mode="json"),
+        "training": asdict(summary),
+    }
+    rows = _rows([sample.name for sample in cached.samples], scores, groups, order, plan.contamination)
+    samples = [cached.samples[i] for i in order]
+    map_threshold = float(np.quantile(peaks, 1 - plan.contamination))
+    return Audit(rows, samples, ready.failures, model, ready.preprocess, map_threshold, provenance)
+
+
+def _batches(cached: CachedImages, report: Progress) -> Iterator[Any]:
+    total = len(cached.samples)
+    for start in range(0, total, SCORING_BATCH):
+        yield np.asarray(cached.images[start : start + SCORING_BATCH])
+        report("rank", min(start + SCORING_BATCH, total), total)
+
+
+def _rows(
+    names: list[str],
+    scores: npt.NDArray[np.float64],
+    groups: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    contamination: float,
+) -> list[PoolRow]:
+    suspects = min(round(contamination * len(scores)) or 1, len(scores) - 1)
+    sizes = np.bincount(groups)
+    middle = np.median(scores)
+    spread = NORMAL_SPREAD * np.median(np.abs(scores - middle))
+    deviations = (scores - middle) / spread if spread > 0 else np.zeros_like(scores)
+    return [
+        PoolRow(
+            rank=place + 1,
+            name=names[i],
+            score=float(scores[i]),
+            deviations=float(deviations[i]),
+            suspect=place < suspects,
+            group=int(groups[i]),
+            group_size=int(sizes[groups[i]]),
+        )
+        for place, i in enumerate(order.tolist())
+    ]
+
+
+def _group_name(row: PoolRow, sample: Sample) -> str:
+    """What the layout says belongs together goes before what looks alike."""
+    if sample.group is not None:
+        return sample.group
+    return f"near-duplicates {row.group}" if row.group_size > 1 else ""

@@ -1,0 +1,74 @@
+"""Near-duplicates in a pool of images: the same picture saved twice, coded again, or taken twice of a thing at rest.
+
+images -> thumbnails (16 x 16, grey) -> equal ones as one -> k-d tree on their main directions -> pairs -> groups
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+Floats = npt.NDArray[np.float32]
+SIDE = 16
+TOLERANCE = 1.5 / 255  # root mean square difference of thumbnails, in units of the full range
+DIRECTIONS = 8
+NEIGHBOURS = 8
+CHUNK = 1024
+
+
+def duplicate_groups(images: npt.NDArray[Any], tolerance: float = TOLERANCE) -> npt.NDArray[np.int64]:
+    """The group of each image (N,): images of one number are near-duplicates; numbers follow first members.
+
+    `images` is (N, H, W, C) uint8 or uint16, H and W multiples of 16, and may be mapped from disk. Two images are
+    linked where their thumbnails differ by at most `tolerance` (root mean square, white is 1) and one is among the
+    eight nearest of the other; groups are what links connect. Memory: 1 KiB an image.
+    """
+    thumbs = thumbnails(images)
+    unique, member = np.unique(thumbs, axis=0, return_inverse=True)
+    pairs = _near(unique, tolerance)
+    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unique), len(unique)))
+    groups = connected_components(links, directed=False)[1][member.reshape(-1)]
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
+
+
+def thumbnails(images: npt.NDArray[Any]) -> Floats:
+    """Grey means over a grid of 16 x 16 cells, (N, 256), white is 1; read a chunk at a time."""
+    count, height, width, _ = images.shape
+    white = np.float32(np.iinfo(images.dtype).max)
+    found = np.empty((count, SIDE * SIDE), np.float32)
+    for start in range(0, count, CHUNK):
+        part = images[start : start + CHUNK]
+        cells = part.reshape(len(part), SIDE, height // SIDE, SIDE, width // SIDE, -1)
+        found[start : start + CHUNK] = cells.mean(axis=(2, 4, 5), dtype=np.float32).reshape(len(part), -1) / white
+    return found
+
+
+def _near(thumbs: Floats, tolerance: float) -> npt.NDArray[np.int64]:
+    """Pairs (M, 2) of rows that differ by at most `tolerance`, among each row's nearest.
+
+    The tree holds the projections on the main directions: a projection never lengthens a distance, so nothing that is
+    near is lost, and what only looks near is told by the whole rows.
+    """
+    scaled = (thumbs - thumbs.mean(axis=0)) / SIDE  # Euclidean distance of rows is now their root mean square one
+    _, directions = np.linalg.eigh(scaled.T @ scaled)
+    projected = scaled @ directions[:, -DIRECTIONS:]
+    nearest = min(NEIGHBOURS + 1, len(thumbs))
+    _, found = KDTree(projected).query(projected, k=nearest, distance_upper_bound=tolerance * 1.001, workers=-1)
+    rows = np.repeat(np.arange(len(thumbs)), nearest)
+    others = found.reshape(-1)
+    real = (others < len(thumbs)) & (others != rows)
+    rows, others = rows[real], others[real]
+    apart = np.concatenate(
+        [
+            np.linalg.norm(scaled[rows[i : i + CHUNK]] - scaled[others[i : i + CHUNK]], axis=1)
+            for i in range(0, len(rows), CHUNK)
+        ]
+        or [np.empty(0)]
+    )
+    return np.stack([rows, others], axis=1)[apart <= tolerance]

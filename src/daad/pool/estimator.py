@@ -1,0 +1,112 @@
+"""MCOD as a scikit-learn outlier detector, for pipelines, searches and comparisons with scikit-learn's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from daad.detector.plan import RunOptions
+from daad.detector.scorer import score_all
+from daad.detector.stream import batched, prepared, samples_of
+from daad.errors import ConfigError, ImageError
+from daad.pool.audit import SCORING_BATCH, AuditPlan, audit_pool
+
+try:
+    from sklearn.base import BaseEstimator, OutlierMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:
+    raise ImportError("MCODDetector needs scikit-learn: pip install 'daad[sklearn]'") from error
+
+Floats = npt.NDArray[np.float64]
+
+
+class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Outliers among images by MCOD, in scikit-learn's manner and with its signs: low scores and -1 are outliers.
+
+    (`daad.Detector` has the field's sign: high scores are anomalous.)
+
+    `X` is an array (N, H, W[, C]), integers or floats in [0, 1]; rows (N, H * W * C), as transformers give them, with
+    `image_shape` (H, W[, C]); or anything else that `daad.Detector.fit` takes. `mode` "official" has the released
+    code's constants at full length, "stable" ours. `contamination` is the share of the training images that `predict`
+    calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
+
+    Transductive: `fit_predict(X)`. One-class: `fit(X_clean)`, then `predict(X_new)`.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["stable", "official"] = "stable",
+        contamination: float = 0.1,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | None = None,
+        steps: int | None = None,
+        settings: dict[str, Any] | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.mode = mode
+        self.contamination = contamination
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.steps = steps
+        self.settings = settings
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from images without labels; `y` is ignored. Raises DataError, ConfigError, ImageError."""
+        if self.mode not in ("stable", "official"):
+            raise ConfigError(f"mode {self.mode!r}: use 'stable' or 'official'")
+        length = {} if self.steps is None else {"steps": self.steps, "epochs": None}
+        plan = AuditPlan.make(
+            model="mcod",
+            preset={"stable": "small", "official": "official"}[self.mode],
+            contamination=self.contamination,
+            image_size=self.image_size,
+            seed=self.random_state,
+            settings={**length, **(self.settings or {})},
+        )
+        audit = audit_pool(self._images(X), plan, RunOptions())
+        if audit.failures:
+            raise ImageError(audit.failures[0].reason)
+        self.model_, self.preprocess_ = audit.model, audit.preprocess
+        scores = np.array([row.score for row in audit.rows])
+        self.offset_ = float(np.quantile(-scores, self.contamination))
+        if isinstance(X, np.ndarray) and X.ndim == 2:
+            self.n_features_in_ = X.shape[1]
+        return self
+
+    def score_samples(self, X: Any) -> Floats:
+        """Minus the MCOD score of each image (N,): the lower, the more of an outlier."""
+        check_is_fitted(self, "offset_")
+        return -np.array([score for score, _ in score_all(self.model_, self.preprocess_, self._batches(X))])
+
+    def decision_function(self, X: Any) -> Floats:
+        """`score_samples` less what the threshold is (N,): below 0 is an outlier."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """-1 for outliers and 1 for inliers (N,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _images(self, X: Any) -> Any:
+        """Rows as images; everything else as it is."""
+        if not (isinstance(X, np.ndarray) and X.ndim == 2):
+            return X if not (isinstance(X, np.ndarray) and X.ndim == 3) else X[..., None]
+        if self.image_shape is None:
+            raise ConfigError(f"X of shape {X.shape} has rows of numbers; say by image_shape what images they are")
+        shape = (*self.image_shape, 1) if len(self.image_shape) == 2 else tuple(self.image_shape)
+        if np.prod(shape) != X.shape[1]:
+            raise ConfigError(
+                f"image_shape {self.image_shape} has {np.prod(shape)} numbers, rows of X have {X.shape[1]}"
+            )
+        return X.reshape(-1, *shape)
+
+    def _batches(self, X: Any) -> Iterator[npt.NDArray[Any]]:
+        images = prepared(samples_of(self._images(X)), self.preprocess_, ahead=2 * SCORING_BATCH, workers=2)
+        for batch in batched(images, SCORING_BATCH):
+            for item in batch:
+                if item.error is not None:
+                    raise ImageError(item.error)
+            yield np.stack([item.image for item in batch if item.image is not None])

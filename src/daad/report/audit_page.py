@@ -1,0 +1,163 @@
+"""What an audit leaves on disk: audit.csv, contact_sheet.png and index.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image, ImageDraw, ImageFont
+
+from daad.data.decode import decode
+from daad.data.sample import Failure, Sample
+from daad.detector.scorer import score_batch
+from daad.errors import ImageError
+from daad.pool.audit import Audit, PoolRow
+from daad.report import tables
+from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
+from daad.report.heat import RGB, display_rgb, overlay
+from daad.report.page import render
+
+CELL, CAPTION, COLUMNS = 220, 34, 6  # pixels, pixels, cells a row of the contact sheet
+MAX_LISTED = 200
+MAX_GROUPS = 24
+MAX_ALIKE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An image of the pool with its pictures as data URIs."""
+
+    row: PoolRow
+    image: str
+    overlay: str | None = None
+
+
+def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
+    """Write the three files to `folder`, with the `top` most suspect images shown, and return the path of the page.
+
+    Of near-duplicates the most suspect one is shown, with the number of the others.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    audit.write_csv(target / "audit.csv")
+    not_shown: list[Failure] = []
+    leading = list(_leading(audit))[:top]
+    pictures = [(row, *pair) for row, sample in leading if (pair := _pictures(audit, sample, not_shown)) is not None]
+    _contact_sheet([(row, image) for row, image, _ in pictures]).save(target / "contact_sheet.png")
+    groups = _groups(audit, not_shown)
+    count = max(1, 2 * len(pictures) + sum(map(len, groups)))
+    limit = min(60_000, PAGE_BYTES // count)
+    page = render(
+        "audit.html.j2",
+        title=f"Audit of {len(audit.rows):,} images",
+        headline=_headline(audit),
+        tiles=_tiles(audit),
+        histogram=_histogram(audit),
+        suspects=[Shown(row, data_uri(image, limit), data_uri(heat, limit)) for row, image, heat in pictures],
+        groups=[[Shown(row, data_uri(image, limit)) for row, image in group] for group in groups],
+        group_count=_group_count(audit),
+        failures={"Images left out": audit.failures, "Images ranked but not shown": not_shown},
+        max_listed=MAX_LISTED,
+        provenance=list(tables.flat(audit.provenance)),
+    )
+    path = target / "index.html"
+    path.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def _leading(audit: Audit) -> Iterator[tuple[PoolRow, Sample]]:
+    """The rows in rank order, the first of each group of near-duplicates alone."""
+    seen = set()
+    for row, sample in zip(audit.rows, audit.samples, strict=True):
+        if row.group not in seen:
+            seen.add(row.group)
+            yield row, sample
+
+
+def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[RGB, RGB] | None:
+    """The image and its overlay at the size of display; a failure is recorded where the file has gone or changed."""
+    try:
+        image = decode(sample.image, name=sample.name)
+        prepared = audit.preprocess.apply(image, name=sample.name)
+    except ImageError as error:
+        not_shown.append(Failure(sample.name, str(error)))
+        return None
+    scored = score_batch(audit.model, audit.preprocess, prepared[None])
+    values = audit.preprocess.map_to_image(scored.anomaly_map[0], (image.shape[0], image.shape[1]))
+    shape = display_shape(*image.shape[:2])
+    small = np.array(Image.fromarray(display_rgb(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS))
+    return small, overlay(small, map_at(values, shape), audit.map_threshold)
+
+
+def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, RGB]]]:
+    """The largest groups of near-duplicates, a few images of each."""
+    members: dict[int, list[tuple[PoolRow, Sample]]] = {}
+    for row, sample in zip(audit.rows, audit.samples, strict=True):
+        if row.group_size > 1:
+            members.setdefault(row.group, []).append((row, sample))
+    found = []
+    for group in sorted(members.values(), key=lambda group: (-len(group), group[0][0].rank))[:MAX_GROUPS]:
+        shown = [(row, _pictures(audit, sample, not_shown)) for row, sample in group[:MAX_ALIKE]]
+        found.append([(row, pair[0]) for row, pair in shown if pair is not None])
+    return [group for group in found if group]
+
+
+def _contact_sheet(pictures: list[tuple[PoolRow, RGB]]) -> Image.Image:
+    """The images in rank order, six a row, with rank, deviations and name beneath."""
+    rows = max(1, -(-len(pictures) // COLUMNS))
+    sheet = Image.new("RGB", (COLUMNS * CELL, rows * (CELL + CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    for place, (row, picture) in enumerate(pictures):
+        left, top = place % COLUMNS * CELL, place // COLUMNS * (CELL + CAPTION)
+        image = Image.fromarray(picture)
+        image.thumbnail((CELL - 12, CELL - 12))
+        sheet.paste(image, (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2))
+        colour = "#b03a12" if row.suspect else "#40505f"
+        alike = f"  +{row.group_size - 1} alike" if row.group_size > 1 else ""
+        draw.text((left + 6, top + CELL), f"#{row.rank}  {row.deviations:+.1f} sd{alike}", colour, font)
+        draw.text((left + 6, top + CELL + 15), _shortened(row.name, font), "#40505f", font)
+    return sheet
+
+
+def _shortened(name: str, font: Any) -> str:
+    """The end of a name, as much as fits beneath a picture."""
+    text = name.encode("ascii", "replace").decode()
+    while len(text) > 4 and font.getlength(text) > CELL - 12:
+        text = "..." + text[4:].lstrip(".")
+    return text
+
+
+def _headline(audit: Audit) -> str:
+    suspects = sum(row.suspect for row in audit.rows)
+    share = 100 * audit.provenance["contamination"]
+    return (
+        f"{suspects:,} of {len(audit.rows):,} images are called suspect: the {share:.3g} % least like the rest. "
+        "That share was asked for, not found; look at the pictures and judge where the odd ones end."
+    )
+
+
+def _tiles(audit: Audit) -> list[tuple[str, str, str]]:
+    extra = sum(row.group_size > 1 for row in audit.rows) - _group_count(audit)
+    return [
+        ("Images ranked", f"{len(audit.rows):,}", f"model {audit.provenance['model']}"),
+        ("Suspect", f"{sum(row.suspect for row in audit.rows):,}", "highest scores"),
+        ("Near-duplicates", f"{extra:,}", f"beyond the first, in {_group_count(audit):,} groups"),
+        ("Left out", f"{len(audit.failures):,}", "could not be read"),
+    ]
+
+
+def _group_count(audit: Audit) -> int:
+    return len({row.group for row in audit.rows if row.group_size > 1})
+
+
+def _histogram(audit: Audit) -> Markup:
+    from daad.report.plots import pool_plot  # matplotlib takes a second to import
+
+    scores = np.array([row.score for row in audit.rows])
+    suspects = np.array([row.suspect for row in audit.rows])
+    return Markup(pool_plot(scores, suspects))

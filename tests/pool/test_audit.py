@@ -1,0 +1,110 @@
+"""An audit ranks a pool by how unlike the rest each image is, loses no image, and hands the rest on to a fit."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import daad
+from daad import ConfigError, DataError
+from daad.data.layouts import read_layout
+from tests.images import save_png, striped
+
+TINY = {"model": "mcod", "size": "nano", "steps": 30, "memory_slots": 4, "batch_size": 16, "image_size": 32}
+
+
+def pool(odd: int = 3) -> np.ndarray:
+    """40 striped images, the first `odd` of which are noise."""
+    images = striped(40, 32, 32, 1)
+    images[:odd] = np.random.default_rng(0).integers(0, 256, (odd, 32, 32, 1))
+    return images
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index, image in enumerate(pool()):
+        save_png(tmp_path / "pool" / f"{index:02}.png", image)
+    return tmp_path / "pool"
+
+
+def test_what_is_odd_ranks_first_whatever_the_contamination() -> None:
+    few, many = (daad.audit(pool(), contamination=share, **TINY) for share in (0.05, 0.2))
+    assert {row.name for row in few.rows[:3]} == {"array[0]", "array[1]", "array[2]"}
+    assert [row.score for row in few.rows] == [row.score for row in many.rows]
+    assert [sum(row.suspect for row in audit.rows) for audit in (few, many)] == [2, 8]
+    assert [row.rank for row in few.rows] == list(range(1, 41))
+
+
+def test_any_model_can_audit() -> None:
+    audit = daad.audit(pool(), model="ae", size="nano", steps=40, image_size=32)
+    assert {row.name for row in audit.rows[:3]} == {"array[0]", "array[1]", "array[2]"}
+
+
+def test_an_unreadable_image_is_recorded_and_the_rest_is_ranked(folder: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    audit = daad.audit(folder, **TINY)
+    assert len(audit.rows) == 40
+    assert [failure.name for failure in audit.failures] == ["broken.png"]
+
+
+def test_images_of_mixed_sizes_are_fine(folder: Path) -> None:
+    save_png(folder / "wide.png", striped(1, 50, 90, 1)[0])
+    assert len(daad.audit(folder, **TINY).rows) == 41
+
+
+def test_the_kept_images_are_a_manifest_that_a_fit_takes(folder: Path, tmp_path: Path) -> None:
+    save_png(folder / "again.png", pool()[20])
+    (folder / "linked.png").symlink_to(folder / "21.png")
+    audit = daad.audit(folder, contamination=0.08, **TINY)
+    manifest = tmp_path / "lists" / "kept.csv"
+    manifest.parent.mkdir()
+    assert audit.write_kept(manifest) == 39
+    samples = read_layout(manifest, split="train")
+    kept = {row.name for row in audit.rows if not row.suspect}
+    assert {sample.name for sample in samples} == {f"../pool/{name}" for name in kept}
+    groups = {Path(sample.name).name: sample.group for sample in samples}
+    assert groups["20.png"] == groups["again.png"] is not None
+    assert groups["21.png"] == groups["linked.png"] not in (None, groups["20.png"])
+    assert groups["30.png"] is None
+    detector = daad.Detector.fit(manifest, model="ae", size="nano", steps=2, image_size=32)
+    assert sum(detector.provenance["images"].values()) == 39
+
+
+def test_the_table_has_every_image_once(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"no image")
+    audit = daad.audit(folder, **TINY)
+    audit.write_csv(tmp_path / "audit.csv")
+    rows = list(csv.DictReader((tmp_path / "audit.csv").open()))
+    assert sorted(row["name"] for row in rows) == sorted(path.name for path in folder.iterdir())
+    assert [row["rank"] for row in rows] == [*map(str, range(1, 41)), ""]
+    assert "broken.png" in rows[-1]["error"]
+
+
+def test_images_without_a_path_cannot_be_listed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"array\[\d+\]: has no path"):
+        daad.audit(pool(), **TINY).write_kept(tmp_path / "kept.csv")
+    assert not (tmp_path / "kept.csv").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 0.6, 5])
+def test_a_share_that_makes_no_sense_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="contamination"):
+        daad.audit(pool(), contamination=share, **TINY)
+
+
+def test_one_image_is_no_pool() -> None:
+    with pytest.raises(DataError, match="give more"):
+        daad.audit(pool()[:1], **TINY)
+
+
+def test_fewer_images_than_slots_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="memory_slots 10 is more than the 6"):
+        daad.audit(pool()[:6], **{**TINY, "memory_slots": 10})
+
+
+def test_two_audits_of_one_seed_are_one() -> None:
+    first, again = (daad.audit(pool(), **TINY) for _ in range(2))
+    assert first.rows == again.rows

@@ -1,0 +1,74 @@
+"""MCODDetector is a scikit-learn outlier detector."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+import daad
+from daad import ConfigError, ImageError
+from tests.pool.test_audit import pool
+
+TINY = {"steps": 30, "settings": {"size": "nano", "memory_slots": 4, "batch_size": 16}}
+
+
+def test_the_odd_images_of_a_pool_are_its_outliers() -> None:
+    found = daad.MCODDetector(contamination=3 / 40, **TINY).fit_predict(pool())
+    assert np.flatnonzero(found == -1).tolist() == [0, 1, 2]
+
+
+def test_clean_training_images_judge_new_ones() -> None:
+    images = pool()
+    detector = daad.MCODDetector(contamination=0.1, **TINY).fit(images[10:])
+    assert detector.predict(images)[:3].tolist() == [-1, -1, -1]
+    scores = detector.decision_function(images)
+    np.testing.assert_allclose(scores, detector.score_samples(images) - detector.offset_)
+    assert ((scores < 0) == (detector.predict(images) == -1)).all()
+
+
+def test_it_works_at_the_end_of_a_pipeline_of_rows() -> None:
+    rows = pool().reshape(40, -1).astype(float)
+    pipeline = make_pipeline(MinMaxScaler(), daad.MCODDetector(image_shape=(32, 32), contamination=3 / 40, **TINY))
+    assert np.flatnonzero(pipeline.fit_predict(rows) == -1).tolist() == [0, 1, 2]
+    assert pipeline.decision_function(rows).shape == (40,)
+
+
+def test_parameters_can_be_read_set_and_cloned() -> None:
+    detector = daad.MCODDetector(contamination=0.2, random_state=3)
+    again = clone(detector).set_params(contamination=0.3)
+    assert again.get_params()["random_state"] == 3 and again.get_params()["contamination"] == 0.3
+    assert detector.get_params()["contamination"] == 0.2
+
+
+def test_the_official_mode_is_there() -> None:
+    settings = {**TINY["settings"], "learning_rate": 1e-3}
+    detector = daad.MCODDetector("official", steps=4, settings=settings).fit(pool())
+    assert detector.model_.config.temperature_contrast == 10
+    assert detector.predict(pool()).shape == (40,)
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"mode": "best"}, pool(), "mode 'best'"),
+        ({"contamination": 0.7}, pool(), "contamination"),
+        ({}, pool().reshape(40, -1), "image_shape"),
+        ({"image_shape": (8, 8)}, pool().reshape(40, -1), "has 64 numbers, rows of X have 1024"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict, data: np.ndarray, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        daad.MCODDetector(**options).fit(data)
+
+
+def test_nan_is_refused_and_an_unfitted_detector_says_so() -> None:
+    images = pool().astype(np.float32) / 255
+    images[3, 4, 5] = np.nan
+    with pytest.raises(ImageError, match=r"array\[3\]"):
+        daad.MCODDetector(**TINY).fit(images)
+    with pytest.raises(NotFittedError):
+        daad.MCODDetector().predict(images)
