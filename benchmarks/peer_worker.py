@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 LITE_SIDE = 224  # the short side that EfficientNet-Lite0 was trained at
 PATCHCORE_POOL, PATCHCORE_CORESET = 20_000, 2_000
+DRAEM_MULTIPLE = 32  # its U-Net halves five times
 PADIM_DIMENSIONS, PADIM_RIDGE = 100, 0.01
 TEXTURES = ("brick", "grass", "gravel", "coffee", "astronaut", "chelsea", "rocket", "hubble_deep_field", "ihc")
 
@@ -144,15 +145,22 @@ def draem(train, seconds):
     with tempfile.TemporaryDirectory() as name:
         textures = texture_folder(Path(name))
         model = Draem(dtd_dir=textures, pre_processor=False, post_processor=False, evaluator=False, visualizer=False)
-        batches = UntilSpent(train, 8, seconds)
+        batches = UntilSpent(to_multiple(train, DRAEM_MULTIPLE), 8, seconds)
         lightning_fit(model, batches)
+    height, width = train.shape[-2:]
 
     @torch.no_grad()
     def score(images):
-        found = model.model(images)
-        return found.pred_score.flatten(), found.anomaly_map
+        found = model.model(to_multiple(images, DRAEM_MULTIPLE))
+        return found.pred_score.flatten(), found.anomaly_map[..., :height, :width]
 
     return score, batches.about()
+
+
+def to_multiple(images, multiple):
+    """Images mirrored at the right and at the bottom until their sides are multiples."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="reflect")
 
 
 def texture_folder(folder):
