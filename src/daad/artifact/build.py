@@ -6,17 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from daad.errors import ArtifactError, ConfigError
-from daad.models.base import AnomalyModel, preset
-from daad.models.registry import model_class
+from daad.models.base import GIVEN, AnomalyModel, preset
+from daad.models.registry import MODELS, model_class
 
 
-def build(name: str, settings: Mapping[str, Any]) -> AnomalyModel:
-    """A model with fresh weights; ConfigError for an unknown name or setting."""
+def build(name: str, settings: Mapping[str, Any], network: nn.Module | None = None) -> AnomalyModel:
+    """A model with fresh weights, on a network of the user's own where one is given; ConfigError for an unknown name or
+    setting."""
     cls = model_class(name)
-    return cls(cls.Config.make(**settings))
+    config = cls.Config.make(**settings)
+    return cls(config) if network is None else cls(config, network)  # type: ignore[call-arg]
+
+
+def settings_for_network(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's settings, and that the network is given; ConfigError for a model that has no use for one."""
+    if not model_class(name).takes_network:
+        takers = ", ".join(other for other in MODELS if model_class(other).takes_network)
+        raise ConfigError(f"model {name!r} has a network of its own; those that take another: {takers}")
+    return {**settings, "backbone": GIVEN}
 
 
 def preset_settings(name: str, preset_name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,11 +38,17 @@ def preset_settings(name: str, preset_name: str, settings: Mapping[str, Any]) ->
     return merged
 
 
-def rebuild(name: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str) -> AnomalyModel:
+def rebuild(
+    name: str,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    where: str,
+    network: nn.Module | None = None,
+) -> AnomalyModel:
     """The model of an artifact. The config's shapes are held against the weights before any memory is taken."""
     try:
         with torch.device("meta"):
-            expected = {key: tuple(value.shape) for key, value in build(name, config).state_dict().items()}
+            expected = {key: tuple(value.shape) for key, value in build(name, config, network).state_dict().items()}
     except (ConfigError, RuntimeError, ArithmeticError, TypeError, ValueError, MemoryError) as error:
         reason = str(error).partition("\n")[0]  # torch's own complaint, of sizes beyond any memory, has a trace below
         raise ArtifactError(f"{where}: the model cannot be rebuilt: {reason}") from None
@@ -40,6 +56,6 @@ def rebuild(name: str, config: Mapping[str, Any], weights: Mapping[str, Tensor],
     if expected != found:
         odd = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
         raise ArtifactError(f"{where}: the weights do not fit the model's config at {odd[0]!r} and {len(odd) - 1} more")
-    model = build(name, config)
+    model = build(name, config, network)
     model.load_state_dict(dict(weights))
     return model.eval().requires_grad_(False)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from daad.artifact.build import rebuild
+from daad.artifact.build import rebuild, settings_for_network
 from daad.artifact.checks import check_golden, check_preprocess
 from daad.artifact.export import Parity, export_onnx
 from daad.artifact.manifest import Manifest
@@ -79,6 +79,7 @@ class Detector:
         checkpoint_every: int = 200,
         cache: bool = True,
         progress: Progress | None = None,
+        network: torch.nn.Module | None = None,
         **settings: Any,
     ) -> Self:
         """Learn what good looks like.
@@ -88,10 +89,14 @@ class Detector:
         (height, width), multiples of 16; None: the preset's. A share `holdout` of the images is kept from training to
         set the threshold for `false_alarm_rate` and the p-values. `run`: a folder for the image cache, the checkpoint
         every `checkpoint_every` steps and the log; with `resume` a stopped run goes on from there. `settings` are those
-        of the model (`daad models NAME`). The same seed gives the same bits on one CPU.
+        of the model (`daad models NAME`). `network`, for ccd-padim and ccd-igd: a module of your own to stand on,
+        float images (B, C, H, W) in [0, 1] -> list of feature maps; it is copied, and not trained. The same seed gives
+        the same bits on one CPU.
 
         Raises DataError, ConfigError, TrainingError, ArtifactError.
         """
+        if network is not None:
+            settings = settings_for_network(model, settings)
         plan = FitPlan.make(
             model=model,
             preset=preset,
@@ -105,7 +110,7 @@ class Detector:
         )
         folder = None if run is None else Path(run)
         options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
-        fitted = fit(data, plan, options, progress)
+        fitted = fit(data, plan, options, progress, network)
         provenance = {**fitted.provenance, "left_out": [asdict(failure) for failure in fitted.failures]}
         return cls(model, fitted.model, fitted.preprocess, fitted.calibration, provenance)
 
@@ -181,14 +186,16 @@ class Detector:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True) -> Self:
+    def load(cls, path: str | Path, *, verify: bool = True, network: torch.nn.Module | None = None) -> Self:
         """Read a detector; every file is checked against its hash, and with `verify` the golden sample is scored again.
+
+        `network`: a module of the form that was given to `fit`, for a detector on one; its weights come from `path`.
 
         Raises ArtifactError for a path that is missing, foreign, damaged, altered or of an unknown schema, and for a
         machine on which the model gives other numbers than where it was saved.
         """
         manifest, weights, golden = read_artifact(path)
-        model = rebuild(manifest.model, manifest.config, weights, str(path))
+        model = rebuild(manifest.model, manifest.config, weights, str(path), network)
         check_preprocess(manifest.preprocess, model.config, str(path))
         detector = cls(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
         if verify:

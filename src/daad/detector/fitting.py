@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from daad.data.cache import CachedImages
 from daad.data.preprocess import Preprocess
@@ -40,10 +41,16 @@ class Fitted:
     failures: list[Failure]
 
 
-def fit(data: Any, plan: FitPlan, options: RunOptions, progress: Progress | None = None) -> Fitted:
+def fit(
+    data: Any,
+    plan: FitPlan,
+    options: RunOptions,
+    progress: Progress | None = None,
+    network: nn.Module | None = None,
+) -> Fitted:
     """Learn a detector from good images; see `Detector.fit` for the arguments and errors."""
     report = progress or silent
-    ready = make_ready(data, plan, options, report)
+    ready = make_ready(data, plan, options, report, network)
     training, held_out = _split(ready.cached, plan)
     summary = learn(ready.model, training, plan, options, ready.preprocess, report)
     calibration = _calibrate(ready.model, ready.preprocess, held_out, plan, report)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
+from daad.artifact.build import build
 from daad.data.arrays import ImageInfo
 from daad.data.cache import CachedImages, cache_images
 from daad.data.cache_store import digest_image
@@ -23,7 +25,6 @@ from daad.data.sample import Failure, Sample
 from daad.detector.plan import FitPlan, Progress, RunOptions
 from daad.errors import DataError, ImageError
 from daad.models.base import AnomalyModel
-from daad.models.registry import model_class
 from daad.training.loop import RunFolder, TrainingSummary, train
 
 Ints = npt.NDArray[Any]
@@ -39,12 +40,16 @@ class Ready:
     failures: list[Failure]
 
 
-def make_ready(data: Any, plan: FitPlan, options: RunOptions, report: Progress) -> Ready:
+def make_ready(
+    data: Any, plan: FitPlan, options: RunOptions, report: Progress, network: nn.Module | None = None
+) -> Ready:
     """Read the training images of `data` and build the model for their shape; what cannot be read becomes a failure."""
     plan.check()
     samples, headers, unreadable = _readable(read_layout(data, split="train"))
     preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple())
-    model = _fresh_model(plan, preprocess)  # before any decoding: a setting that does not fit is refused at once
+    model = _fresh_model(
+        plan, preprocess, network
+    )  # before any decoding: a setting that does not fit is refused at once
     folder = options.folder / "cache" if options.folder and options.cache else None
     cached = cache_images(samples, preprocess, folder, progress=lambda done, total: report("read", done, total))
     return Ready(model, preprocess, cached, [*unreadable, *cached.failures])
@@ -114,11 +119,11 @@ def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], lis
     return good, headers, bad
 
 
-def _fresh_model(plan: FitPlan, preprocess: Preprocess) -> AnomalyModel:
+def _fresh_model(plan: FitPlan, preprocess: Preprocess, network: nn.Module | None) -> AnomalyModel:
     config = plan.config(preprocess.height, preprocess.width, preprocess.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        return model_class(plan.model)(config)
+        return build(plan.model, config.model_dump(), network)
 
 
 def _identity(model: AnomalyModel, part: Part, plan: FitPlan, preprocess: Preprocess) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class Scored(NamedTuple):
 
 def score_batch(model: AnomalyModel, preprocess: Preprocess, images: Ints) -> Scored:
     """Run the model on preprocessed integer images (B, h, w, C); float32 on every device, no gradients."""
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device  # a closed form may have no parameters
     with torch.inference_mode():
         batch = torch.from_numpy(to_float(images)).to(device).contiguous(memory_format=torch.channels_last)
         output = model(batch)

@@ -19,6 +19,7 @@ from daad.errors import ConfigError, closest
 from daad.settings import Settings
 
 Size = Literal["nano", "small", "paper"]
+GIVEN = "given"  # what a config says of a network that the user brings
 Batches = Callable[[], Iterator[Tensor]]
 
 
@@ -75,7 +76,8 @@ class Stage:
     """A phase of training: players stepped in turn on the same batch, `steps` times, with optional hooks.
 
     `begin` and `end` get a function that gives all training images once, in order, in batches; `after_step` gets the
-    batch of the step.
+    batch of the step. With `begin_every`, `begin` comes again after every so many steps. A stage that learns in closed
+    form has no players and no steps.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Stage:
     steps: int
     batch_size: int
     begin: Callable[[Batches], None] | None = None
+    begin_every: int | None = None
     after_step: Callable[[Tensor], None] | None = None
     end: Callable[[Batches], None] | None = None
 
@@ -100,6 +103,7 @@ class AnomalyModel(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     presets: ClassVar[Mapping[str, Preset]]
+    takes_network: ClassVar[bool] = False  # whether __init__ takes a module of the user's own after the config
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -203,7 +203,7 @@ class MCOD(AnomalyModel):
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
         if config.score == "neighbours":
             self.register_buffer("bank", torch.full((config.bank_items, width), NOWHERE))
-        self.views = RandomViews(config.height, config.width, config.smallest_crop, config.flip)
+        self.views = RandomViews(config.height, config.width, config.smallest_crop, config.flip, blur=True)
         self.warmup_steps = 0
         self._new_keys: Encoded | None = None
 

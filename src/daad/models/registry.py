@@ -29,6 +29,8 @@ MODELS: dict[str, Entry] = {
     "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
     "daad": Entry("daad.models.daad:DAAD", "block-wise memories at four scales", DAAD_PAPER),
     "daad+": Entry("daad.models.daad:DAADPlus", "daad with discriminator features", DAAD_PAPER),
+    "ccd-padim": Entry("daad.models.padim:PaDiM", "Gaussians of learnt features", "Tian et al., CCD, MICCAI 2021"),
+    "ccd-igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder", "Tian et al., CCD, MICCAI 2021"),
     "mcod": Entry("daad.models.mcod:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
 }
 

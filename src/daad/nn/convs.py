@@ -5,7 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Conv3x3(nn.Conv2d):
+    """3 x 3 convolution without bias: (B, in, H, W) -> (B, out, H / stride, W / stride), rounded up.
+
+    Along a side of one pixel a stride changes nothing and is left out: on CPUs, oneDNN's bfloat16 kernel for it now and
+    then gives weight gradients from memory that nobody wrote.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, 3, stride, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        stride = (self.stride[0] if height > 1 else 1, self.stride[1] if width > 1 else 1)
+        return F.conv2d(maps, self.weight, None, stride, self.padding)
+
+
+class Shortcut(nn.Conv2d):
+    """1 x 1 convolution without bias of every `step`-th row and column. Picked first, and then convolved with stride 1:
+    oneDNN's strided kernel writes past its workspace where channels are few."""
+
+    def __init__(self, inputs: int, outputs: int, step: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+        self.step = step
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return super().forward(maps[:, :, :: self.step, :: self.step])
 
 
 class ConvBNReLU(nn.Sequential):

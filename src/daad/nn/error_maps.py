@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 
 class GaussianBlur(nn.Module):
-    """Separable Gaussian smoothing of maps (B, C, H, W) with reflected borders; `sigma` in pixels, 0 for none."""
+    """Separable Gaussian smoothing of maps (B, C, H, W) with reflected borders; `sigma` in pixels, 0 for none.
+
+    The kernel ends `radius` pixels from its middle; None: three sigma.
+    """
 
     kernel: Tensor
 
-    def __init__(self, sigma: float, height: int, width: int) -> None:
+    def __init__(self, sigma: float, height: int, width: int, radius: int | None = None) -> None:
         super().__init__()
-        self.radius = min(math.ceil(3 * sigma), height - 1, width - 1)
+        self.radius = min(math.ceil(3 * sigma) if radius is None else radius, height - 1, width - 1)
         offsets = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
         kernel = torch.exp(-offsets.square() / (2 * sigma**2)) if sigma else torch.ones(1)
         self.register_buffer("kernel", kernel / kernel.sum(), persistent=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,11 +33,13 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     return F.cross_entropy(found, torch.zeros(len(found), dtype=torch.long, device=found.device))
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float, anchors: Literal["both", "first"] = "both") -> Tensor:
     """NT-Xent over the 2N rows of two sets of unit vectors (N, D): row i of one and row i of the other belong
-    together, all others are negatives. Source: Chen et al., SimCLR, ICML 2020, eq. 1."""
+    together, all others are negatives. `anchors` "first" asks for the partners of the first set's rows only.
+    Source: Chen et al., SimCLR, ICML 2020, eq. 1."""
     rows = torch.cat([first, second])
     found = rows @ rows.T / temperature
     found = found.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
     partner = torch.arange(len(rows), device=rows.device).roll(len(first))
-    return F.cross_entropy(found, partner)
+    asked = len(found) if anchors == "both" else len(first)
+    return F.cross_entropy(found[:asked], partner[:asked])

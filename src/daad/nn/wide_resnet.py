@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from daad.nn.convs import Conv3x3, Shortcut
+
 Norm = Callable[[int], nn.Module]
 STRIDES = (1, 2, 2)
 
@@ -20,10 +22,10 @@ class PreActivationBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.norm1, self.norm2 = norm(inputs), norm(outputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv1 = Conv3x3(inputs, outputs, stride)
+        self.conv2 = Conv3x3(outputs, outputs)
         same = inputs == outputs and stride == 1
-        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.shortcut = None if same else Shortcut(inputs, outputs, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         active = F.relu(self.norm1(maps))
@@ -37,7 +39,7 @@ class WideResNet10(nn.Module):
 
     def __init__(self, channels: int, stem: int, widths: tuple[int, int, int], norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        self.stem = Conv3x3(channels, stem)
         inputs = (stem, *widths[:-1])
         self.groups = nn.Sequential(
             *(PreActivationBlock(i, o, s, norm) for i, o, s in zip(inputs, widths, STRIDES, strict=True))

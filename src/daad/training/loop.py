@@ -185,6 +185,9 @@ class _Trainer:
             stage.begin(in_order)
         for step in range(first, stage.steps):
             self.model.train()
+            if stage.begin and stage.begin_every and step and step % stage.begin_every == 0:
+                stage.begin(in_order)
+                self.model.train()
             seed_at(self.seed, number, step + 1)
             indices = batch_indices(self.seed, number, step, len(self.batches), stage.batch_size)
             batch = self.batches.take(indices)

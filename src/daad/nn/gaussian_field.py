@@ -1,0 +1,77 @@
+"""A Gaussian at every place of feature maps: estimated in a stream, mergeable, and turned into distances soundly.
+
+Source: PaDiM (Defard et al., ICPR 2021); merging as Chan et al., 1983; shrinkage as Chen et al., Shrinkage Algorithms
+for MMSE Covariance Estimation, 2010 (OAS).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Shrinkage = Literal["oas"] | float
+SMALLEST_VARIANCE = 1e-8
+PLACES_AT_ONCE = 512
+
+
+class GaussianField:
+    """Mean (P, D) and scatter (P, D, D), the summed outer products about it, of D features at P places; float64."""
+
+    def __init__(self, places: int, features: int) -> None:
+        self.count = 0
+        self.mean = torch.zeros(places, features, dtype=torch.float64)
+        self.scatter = torch.zeros(places, features, features, dtype=torch.float64)
+
+    def update(self, features: Tensor) -> None:
+        """Add a batch (B, P, D)."""
+        values = features.detach().to(self.mean)
+        mean = values.mean(dim=0)
+        apart = (values - mean).transpose(0, 1)  # (P, B, D)
+        self._add(len(values), mean, apart.transpose(1, 2) @ apart)
+
+    def merge(self, other: GaussianField) -> None:
+        """Add what another field, of other images, has seen."""
+        self._add(other.count, other.mean, other.scatter)
+
+    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        total = self.count + count
+        if not count:
+            return
+        apart = mean - self.mean
+        between = apart[:, :, None] * apart[:, None, :] * (self.count * count / total)
+        self.scatter = self.scatter + scatter + between
+        self.mean = self.mean + apart * (count / total)
+        self.count = total
+
+    def covariance(self) -> Tensor:
+        """The scatter over the number of images, (P, D, D)."""
+        return self.scatter / max(self.count, 1)
+
+    def whitening(self, shrinkage: Shrinkage, ridge: float) -> Tensor:
+        """W (P, D, D), lower triangular, float64: |W (x - mean)| is the Mahalanobis distance.
+
+        Each covariance is drawn towards a round one of the same trace, by the given share or by OAS; then `ridge` times
+        the mean variance of all places is added to its diagonal. Features that never vary get a variance of 1e-8.
+        """
+        covariance = self.covariance()
+        eye = torch.eye(self.mean.shape[1]).to(covariance)
+        variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+        share = oas(covariance, self.count)[:, None, None] if shrinkage == "oas" else shrinkage
+        sound = (1 - share) * covariance + share * variance * eye
+        sound = sound + (ridge * variance.mean() + SMALLEST_VARIANCE) * eye
+        parts = []
+        for start in range(0, len(sound), PLACES_AT_ONCE):
+            lower = torch.linalg.cholesky(sound[start : start + PLACES_AT_ONCE])
+            parts.append(torch.linalg.solve_triangular(lower, eye, upper=False))
+        return torch.cat(parts)
+
+
+def oas(covariance: Tensor, count: int) -> Tensor:
+    """The oracle approximating shrinkage of covariances (P, D, D) of `count` samples, each in [0, 1]."""
+    width = covariance.shape[-1]
+    alpha = covariance.square().mean(dim=(1, 2))
+    level = (covariance.diagonal(dim1=1, dim2=2).mean(dim=1)).square()
+    numerator, denominator = alpha + level, (count + 1) * (alpha - level / width)
+    return torch.where(denominator > 0, numerator / denominator, torch.ones_like(alpha)).clamp(0, 1)

@@ -1,0 +1,58 @@
+"""A residual net that gives the maps of its four stages, as feature detectors want them.
+
+Source: He et al., Deep Residual Learning, CVPR 2016. With `stem_stride` 1, two blocks a stage and widths 64 to 512 it
+is the ResNet18 in the layout for small images that CCD's released code trains (3 x 3 stem, no max-pooling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from daad.nn.convs import Conv3x3, Shortcut
+
+STRIDES = (1, 2, 2, 2)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride), 0 or more."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = Conv3x3(inputs, outputs, stride)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = Conv3x3(outputs, outputs)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        same = inputs == outputs and stride == 1
+        self.shortcut = None if same else nn.Sequential(Shortcut(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        beside = maps if self.shortcut is None else self.shortcut(maps)
+        changed = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(maps)))))
+        return F.relu(changed + beside)
+
+
+class ResNet(nn.Module):
+    """Images (B, C, H, W) -> the maps of four stages, each half the size of the one before; the first is at
+    1 / `stem_stride`. Odd sides are rounded up."""
+
+    def __init__(self, channels: int, widths: Sequence[int], blocks: int, stem_stride: int) -> None:
+        super().__init__()
+        self.stem = Conv3x3(channels, widths[0], stem_stride)
+        self.norm = nn.BatchNorm2d(widths[0])
+        inputs = (widths[0], *widths[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(BasicBlock(i, o, s), *(BasicBlock(o, o, 1) for _ in range(blocks - 1)))
+            for i, o, s in zip(inputs, widths, STRIDES, strict=True)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = [F.relu(self.norm(self.stem(images)))]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps[1:]

@@ -1,0 +1,94 @@
+"""IGD on CCD's backbone keeps the contract, and is what the paper and its code say."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from daad.data.preprocess import to_float
+from daad.models.igd import IGD
+from daad.training.loop import train
+from tests.contracts.model import ModelContract, state_bytes
+from tests.images import striped
+
+
+class TestIGD(ModelContract):
+    name = "ccd-igd"
+    settings: ClassVar[dict[str, Any]] = {"igd_steps": 4}
+
+    def trained(self, **settings: Any) -> IGD:
+        model = self.tiny(**settings)
+        train(model, striped(12, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+        return model
+
+    def test_the_score_joins_the_image_and_its_worst_patch_by_the_codes_shares(self) -> None:
+        model, images = self.trained(), torch.rand(3, 1, 32, 32)
+        whole = model.branches["image"](images, model.pooled(images))
+        worst = []
+        for row in range(0, 25, 4):
+            for column in range(0, 25, 4):
+                patch = images[:, :, row : row + 8, column : column + 8]
+                part = model.branches["patch"](patch, model.pooled(patch))
+                worst.append(0.9 * part.recon + 0.1 * part.gauss)
+        expected = 0.5 * (0.1 * whole.recon + 0.9 * whole.gauss) + 0.5 * torch.stack(worst).amax(dim=0)
+        torch.testing.assert_close(model(images).score, expected)
+
+    def test_without_the_local_branch_the_image_alone_counts(self) -> None:
+        model, images = self.trained(local=False), torch.rand(3, 1, 32, 32)
+        whole = model.branches["image"](images, model.pooled(images))
+        torch.testing.assert_close(model(images).score, 0.1 * whole.recon + 0.9 * whole.gauss)
+
+    def test_gauss_is_nothing_at_the_centre_and_one_far_from_it(self) -> None:
+        branch = self.tiny().branches["image"]
+        branch.centre_on(torch.randn(50, 8) * 5 + 3)
+        far = branch.centre + 1e3
+        assert branch.gauss(torch.stack([branch.centre, far])).tolist() == [0, 1]
+
+    def test_centre_and_sigma_are_those_of_the_codes_and_sigma_is_at_least_one(self) -> None:
+        branch, codes = self.tiny().branches["image"], torch.randn(50, 8) * 5 + 3
+        branch.centre_on(codes)
+        torch.testing.assert_close(branch.centre, codes.mean(dim=0))
+        distances = np.linalg.norm(codes.numpy() - codes.numpy().mean(axis=0), axis=1)
+        assert float(branch.sigma) == pytest.approx(distances.mean(), rel=1e-5)
+        branch.centre_on(codes * 1e-3)
+        assert float(branch.sigma) == 1
+
+    def test_the_last_centre_is_that_of_all_training_images(self) -> None:
+        model = self.trained()
+        images = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
+        codes = model.branches["image"].encode(model.frozen_pooled(images))
+        torch.testing.assert_close(model.branches["image"].centre, codes.mean(dim=0), rtol=1e-4, atol=1e-5)
+
+    def test_the_centre_is_estimated_anew_as_training_goes_on(self) -> None:
+        model = self.tiny(igd_steps=50, igd_batch_size=2, local=False, backbone="random")
+        times = []
+        model.centre, kept = (lambda batches: times.append(1) or kept(batches)), model.centre
+        train(model, striped(4, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
+        assert len(times) == 1 + 2 + 1  # at first; after 20 and 40 steps, which are ten epochs each; at the end
+
+    def test_the_backbone_is_frozen_while_the_detector_learns(self) -> None:
+        model = self.tiny(backbone="random", igd_steps=3)
+        pretrain, detector = model.stages(8)
+        pretrain.end(lambda: iter([torch.rand(8, 1, 32, 32)]))
+        before = state_bytes(model.backbone)
+        model.train()
+        for player in detector.players:
+            torch.stack(list(player.loss(torch.rand(8, 1, 32, 32)).values())).sum().backward()
+        assert state_bytes(model.backbone) == before
+        assert all(p.grad is None for p in model.backbone.parameters())
+
+    def test_the_critic_is_asked_for_the_share_of_the_mix(self) -> None:
+        branch, f = self.tiny().branches["image"].eval(), torch.randn(6, 16)
+        mixed, share = branch.mixed(f)
+        assert ((share >= 0) & (share <= 0.5)).all()
+        z = branch.encode(f)
+        expected = branch.decode(share[:, None] * z + (1 - share[:, None]) * z.flip(0))
+        torch.testing.assert_close(mixed, expected)
+
+    def test_constant_images_are_scored_alike(self) -> None:
+        images = np.full((10, 32, 32, 1), 128, np.uint8)
+        scores = self.fit(images).decision_function(images)
+        assert np.ptp(scores) < 1e-6

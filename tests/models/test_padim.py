@@ -1,0 +1,121 @@
+"""PaDiM on CCD's backbone keeps the contract; its Gaussians are what numpy says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from daad import ArtifactError, ConfigError, Detector
+from daad.data.preprocess import to_float
+from daad.models.padim import PaDiM
+from daad.training.loop import train
+from tests.contracts.model import ModelContract, state_bytes
+from tests.images import striped
+
+
+class TestPaDiM(ModelContract):
+    name = "ccd-padim"
+
+    def trained(self, images: Any = None, **settings: Any) -> PaDiM:
+        model = self.tiny(**{"steps": 2, **settings})
+        images = striped(40, 32, 32, 1) if images is None else images
+        train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true")
+        return model
+
+    def test_the_mean_squared_distance_of_training_images_is_the_number_of_features(self) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), dtype=np.uint8)
+        model = self.trained(images, backbone="random", features=6, shrinkage=0.0, ridge=0.0)
+        distances = model.places(model.backbone(torch.from_numpy(to_float(images)))[:3])
+        assert float(distances.detach().square().mean()) == pytest.approx(6, rel=0.01)
+
+    def test_a_place_has_the_mahalanobis_distance_of_numpy(self) -> None:
+        model = self.trained(backbone="random", features=5, shrinkage=0.1, ridge=0.0)
+        images = torch.from_numpy(to_float(striped(40, 32, 32, 1)))
+        f = model.places.gather(model.backbone(images)[:3])[:, 9].detach().double().numpy()
+        covariance = np.cov(f.T, bias=True)
+        sound = 0.9 * covariance + 0.1 * np.trace(covariance) / 5 * np.eye(5)
+        apart = f - f.mean(axis=0)
+        expected = np.sqrt(np.einsum("ni,ij,nj->n", apart, np.linalg.inv(sound), apart))
+        found = model.places(model.backbone(images)[:3]).flatten(1)[:, 9]
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-3)
+
+    def test_the_score_is_the_maps_maximum(self) -> None:
+        output = self.trained()(torch.rand(3, 1, 32, 32))
+        assert torch.equal(output.score, output.anomaly_map.amax(dim=(1, 2)))
+
+    def test_the_map_is_high_where_a_place_differs(self) -> None:
+        images = striped(40, 32, 32, 1)
+        odd = images[0].copy()
+        odd[8:14, 20:26] = 255
+        found = self.trained(images)(torch.from_numpy(to_float(odd[None]))).anomaly_map[0]
+        inside, outside = found[8:14, 20:26].mean(), found[20:, :12].mean()
+        assert inside > 1.5 * outside
+
+    def test_features_that_never_vary_are_legal(self) -> None:
+        images = np.full((10, 32, 32, 1), 128, np.uint8)
+        detector = self.fit(images, steps=1)
+        scores = detector.decision_function(np.concatenate([images, striped(1, 32, 32, 1)]))
+        assert np.isfinite(scores).all() and scores[-1] > scores[:-1].max()
+
+    def test_places_that_need_more_memory_than_is_sane_are_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"4096 places of 400 features need .* raise stride"):
+            self.tiny(size="paper", height=64, width=64, stride=1, features=400)
+
+    @pytest.mark.parametrize("place", ["saved", "saved.zip", "weights"])
+    def test_a_backbone_is_taken_over_from_a_saved_detector(self, tmp_path: Path, place: str) -> None:
+        images = striped(10, 32, 32, 1)
+        source = self.fit(images)
+        saved = source.save(tmp_path / ("saved" if place == "weights" else place))
+        origin = saved / "weights.safetensors" if place == "weights" else saved
+        taken = self.fit(images, backbone=str(origin))
+        assert state_bytes(taken.model.backbone) == state_bytes(source.model.backbone)
+        assert not hasattr(taken.model, "heads")
+        kept = taken.save(tmp_path / "taken")
+        (saved / "weights.safetensors" if saved.is_dir() else saved).unlink()
+        image = striped(1, 32, 32, 1, seed=3)[0]
+        assert Detector.load(kept).predict_one(image).score == taken.predict_one(image).score
+
+    def test_a_backbone_that_is_not_there_or_does_not_fit_is_refused(self, tmp_path: Path) -> None:
+        images = striped(10, 32, 32, 1)
+        with pytest.raises(ConfigError, match=r"backbone 'gone' is neither 'ccd' nor 'random', nor"):
+            self.fit(images, backbone="gone")
+        saved = self.fit(images).save(tmp_path / "saved")
+        with pytest.raises(ConfigError, match=r"another form .*take size and channels"):
+            self.fit(striped(10, 32, 32, 3), backbone=str(saved))
+
+    def test_any_module_that_gives_maps_can_be_the_backbone(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        network, images = Pyramid(), striped(20, 32, 48, 1)
+        before = state_bytes(network)
+        detector = self.fit(images, network=network, image_size=(32, 48))
+        assert state_bytes(detector.model.backbone) == before and network.filters.weight.requires_grad
+        saved = detector.save(tmp_path / "saved")
+        with pytest.raises(ArtifactError, match=r"network of your own: give it .* Detector.load"):
+            Detector.load(saved)
+        loaded = Detector.load(saved, network=Pyramid())
+        assert state_bytes(loaded.model) == state_bytes(detector.model)
+        assert loaded.predict_one(images[0]).score == detector.predict_one(images[0]).score
+
+    def test_a_network_that_is_of_no_use_is_refused(self) -> None:
+        images = striped(10, 32, 32, 1)
+        with pytest.raises(ConfigError, match="must give a list of maps"):
+            self.fit(images, network=nn.Conv2d(1, 8, 3))
+        with pytest.raises(ConfigError, match=r"'ae' has a network of its own; .* ccd-padim, ccd-igd"):
+            Detector.fit(images, model="ae", image_size=32, network=Pyramid())
+
+
+class Pyramid(nn.Module):
+    """Three sizes of the image's own derivatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(1, 8, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        first = self.filters(images).relu()
+        return [first, nn.functional.avg_pool2d(first, 2), nn.functional.avg_pool2d(first, 4)]
