@@ -15,7 +15,8 @@ Every variant differs in one thing from a base (r = 4, r_c = 1, N = 100, tempera
 kept from training, against copies of them with synthetic defects drawn at the images' own resolution
 (`benchmarks/synthetic.py`). `held out` is the AUROC of telling the copies from the originals with the localised score,
 mean over the categories; `test` is what the same weights reach on the test images, and has no part in the choice.
-*Leave one out* chooses a category's variant by the **test** AUROC of the other categories.
+*Leave one out* chooses a category's variant by the **test** AUROC of the other categories. Within a table every variant
+has the same seeds.
 """
 
 
@@ -25,11 +26,19 @@ def choices_part(rows: list[Row]) -> list[str]:
     parts = [CHOICES, conditions(done, len(sweep.SUITE.jobs))]
     for axis, variants in sweep.AXES.items():
         mine = {v: [r for r in done if r["variant"] == v] for v in variants}
-        complete = [v for v, group in mine.items() if {r["category"] for r in group} >= set(sweep.SIZES)]
-        body = [[NAMES[v], *choice_cells(mine[v]), str(len({r["seed"] for r in mine[v]}))] for v in complete]
-        if len(body) > 1:
+        complete = [v for v, group in mine.items() if whole_seeds(group)]
+        if len(complete) > 1:
+            shared = set.intersection(*(whole_seeds(mine[v]) for v in complete))
+            mine = {v: [r for r in mine[v] if r["seed"] in shared] for v in complete}
+            body = [[NAMES[v], *choice_cells(mine[v]), str(len(shared))] for v in complete]
             parts += [f"### {axis}\n", lines_of(CHOICE_HEAD, body), chosen(mine, complete)]
     return [*parts, *readings_part(done)]
+
+
+def whole_seeds(rows: Sequence[Row]) -> set[int]:
+    """The seeds that were run on every category."""
+    seeds: set[int] = {row["seed"] for row in rows}
+    return {seed for seed in seeds if {r["category"] for r in rows if r["seed"] == seed} >= set(sweep.SIZES)}
 
 
 CHOICE_HEAD = [
