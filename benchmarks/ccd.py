@@ -25,7 +25,7 @@ from benchmarks.suite import Job, Row, Suite, run_suite
 CATEGORIES = ("magnetic_tile", "elpv mono", "commutator")
 SEEDS = (0, 1, 2)
 VIEWS = 256
-LITE0 = "Lite0, ImageNet"
+LITE0 = "Lite0 of ImageNet"
 RUNGS: dict[str, dict[str, Any]] = {
     "random": {"backbone": "random"},
     "SimCLR": {"use_dist": False, "use_cla": False, "use_pos": False, "batch_size": VIEWS // 2},

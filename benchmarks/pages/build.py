@@ -6,13 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import one_class, paper_preset, peers, screw, sweep
+from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, screw, sweep
 from benchmarks.ladder import LADDER
-from benchmarks.pages import claims, figures, results
+from benchmarks.pages import claims, features, figures, pools, results
 from benchmarks.suite import RESULTS, read_rows
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-SUITES = (LADDER, sweep.SUITE, screw.SUITE, one_class.SUITE, paper_preset.SUITE, peers.SUITE)
+SUITES = (
+    LADDER,
+    sweep.SUITE,
+    screw.SUITE,
+    one_class.SUITE,
+    paper_preset.SUITE,
+    peers.SUITE,
+    outliers.SUITE,
+    audits.SUITE,
+    ccd.SUITE,
+)
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
 
@@ -30,6 +40,8 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "results.md": results.render(rows["ladder"], rows["peers"], demo, speed),
         DOCS / "claims.md": claims.render(rows),
+        DOCS / "pools.md": pools.render(rows),
+        DOCS / "features.md": features.render(rows["ccd"]),
     }
 
 

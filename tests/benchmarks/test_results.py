@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages import build, claims, results
+from benchmarks.pages import build, claims, features, pools, results
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
 from benchmarks import peers
@@ -40,10 +40,20 @@ MEASURED = {
         "last_losses",
     },
     "screw": {"image_auroc", "brightness_rank_correlation", "train_seconds", "last_losses"},
+    "outliers": {"scores", "images", "outliers", "train_seconds", "last_losses"},
+    "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
+    "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
     "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
 }
-OF_BASELINES = {"ladder": {"image_auroc", "baselines"}, "one_class": {"image_auroc", "images"}}
-OF_SOME_PEERS = {"steps", "batch_size", "bank", "dimensions", "versions"}
+OF_BASELINES = {
+    "outliers": {"scores", "images", "outliers"},
+    "ladder": {"image_auroc", "baselines"},
+    "one_class": {"image_auroc", "images"},
+}
+OF_SOME = {
+    "peers": {"steps", "batch_size", "bank", "dimensions", "versions"},
+    "audits": {"ranking", "audit_seconds"},
+}
 PROVENANCE = {"commit", "machine", "platform", "python", "threads", "load", "versions"}
 
 committed = pytest.mark.parametrize("suite", [s for s in SUITES.values() if s.results.is_file()], ids=lambda s: s.name)
@@ -58,8 +68,9 @@ def test_every_committed_row_has_the_schema(suite: Suite) -> None:
         if "error" in row:
             assert keys == {"error"} and row["error"], suite.key(row)
             continue
-        expected = (OF_BASELINES if row.get("model") == BASELINES else MEASURED)[suite.name]
-        optional = OF_SOME_PEERS if suite.name == "peers" else set()
+        trivial = BASELINES in (row.get("model"), row.get("method"))
+        expected = (OF_BASELINES if trivial else MEASURED)[suite.name]
+        optional = OF_SOME.get(suite.name, set())
         assert expected | {"provenance"} <= keys <= expected | {"provenance"} | optional, suite.key(row)
         assert set(row["provenance"]) == PROVENANCE and len(row["provenance"]["commit"]) >= 7
 
@@ -112,5 +123,6 @@ def failed(suite: Suite) -> list[Row]:
 
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = results.render(failed(LADDER), failed(peers.SUITE))
-    text += claims.render({name: failed(suite) for name, suite in SUITES.items()})
+    rows = {name: failed(suite) for name, suite in SUITES.items()}
+    text += claims.render(rows) + pools.render(rows) + features.render(rows["ccd"])
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())

@@ -1,0 +1,107 @@
+"""docs/pools.md: outliers in a contaminated pool, and what an audit of good images finds and is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import audits, outliers
+from benchmarks.pages.markdown import Row, at, conditions, failures, lines_of, mean_of, measured, number, table
+
+HEAD = """# Pools: finding what does not belong
+
+Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+"""
+OUTLIERS = """## Outliers among images of one class
+
+Train and score on the same images, without labels (E3Outlier's protocol): 500 seeded images of a class at 32 pixels,
+and images of the other classes, a share p of the pool. Five classes; last step; no class left out. The CIFAR-10 copy is
+coded as JPEG, so its figures compare in tendency only. *mcod, neighbours* scores by the mean distance from the five
+nearest images of the pool in MCOD's features, *pixel-knn* by the same in pixels. `mcod official` has the released
+constants in the small network at the small length. Figures are means over classes and seeds, with their spread.
+"""
+AUDITS = """## Auditing good images
+
+Half of a category's defective test images, by chance, may be mixed in among its good training images; as many as were
+mixed in are then dropped from the top of a ranking, and DAAD+ learns from the rest. DAAD+ is tested on the good test
+images and the other half of the defective ones. *clean* and *contaminated* are DAAD+ on the good images alone, and on
+all of them with nothing dropped.
+"""
+
+
+def render(rows: dict[str, list[Row]]) -> str:
+    """The whole page."""
+    parts = [HEAD, *outliers_part(rows["outliers"]), *audits_part(rows["audits"])]
+    return "\n".join(part for part in parts if part)
+
+
+def outliers_part(rows: list[Row]) -> list[str]:
+    """AUROC and average precision of every method on every data set; then by share."""
+    flat = [found for row in measured(rows) for found in scores_of(row)]
+    if not flat:
+        return [OUTLIERS, "Not measured yet.\n", failures(rows, outliers.SUITE.keys)]
+    parts = [OUTLIERS, conditions(rows, len(outliers.JOBS))]
+    first = [row for row in flat if row["share"] == outliers.SHARES[0]]
+    for title, name in (("AUROC", "auroc"), ("Average precision, outliers as the positive class", "aupr_outliers")):
+        parts += [
+            f"### {title}, p = {outliers.SHARES[0]}\n",
+            table(first, outliers.DATASETS, at(name), down="method", across="dataset"),
+        ]
+    shares = [row for row in flat if row["base"] in (outliers.TRIVIAL, outliers.STABLE)]
+    if {row["share"] for row in shares} == set(outliers.SHARES):
+        parts += ["### AUROC by the share p\n", table(shares, sorted(outliers.SHARES), at("auroc"), **BY_SHARE)]
+    return [*parts, failures(rows, outliers.SUITE.keys)]
+
+
+BY_SHARE: dict[str, Any] = {"down": "method", "across": "share"}
+
+
+def scores_of(row: Row) -> list[Row]:
+    """One flat row a score of the run."""
+    keys = {name: row[name] for name in ("dataset", "share", "normal", "seed")}
+    names = {"score": row["method"], "neighbours": f"{row['method']}, neighbours"}
+    return [{**keys, **found, "base": row["method"], "method": names.get(n, n)} for n, found in row["scores"].items()]
+
+
+def audits_part(rows: list[Row]) -> list[str]:
+    """How well each ranking finds what was mixed in, which would be chosen, and what cleaning gives to DAAD+."""
+    done = measured(rows)
+    if not done:
+        return [AUDITS, "Not measured yet.\n", failures(rows, audits.SUITE.keys)]
+    ranked = [row for row in done if "ranking" in row]
+    parts = [AUDITS, conditions(rows, len(audits.JOBS))]
+    for share in sorted(audits.SHARES):
+        here, ranks = ([row for row in group if row["share"] == share] for group in (done, ranked))
+        if not here:
+            continue
+        parts += [f"### {share:.0%} of the pool are defective\n"]
+        for title, path in RANKINGS:
+            parts += [f"{title}:\n", table(ranks, audits.CATEGORIES, at("ranking", path), down="method")]
+        parts += [
+            "Image AUROC of DAAD+ from what is left:\n",
+            table(here, audits.CATEGORIES, at("daad+_image_auroc"), down="method"),
+        ]
+    return [*parts, left_out_choice(ranked), failures(rows, audits.SUITE.keys)]
+
+
+RANKINGS = (
+    ("Average precision", "aupr_outliers"),
+    ("Precision among as many as were mixed in", "precision_at_k"),
+    ("Precision among the first ten", "precision_at_10"),
+)
+
+
+def left_out_choice(rows: list[Row]) -> str:
+    """The method that the other categories would choose for each, by average precision."""
+    body = []
+    for category in audits.CATEGORIES:
+        others = [row for row in rows if row["category"] != category]
+        names = list(dict.fromkeys(row["method"] for row in others))
+        means = {
+            n: mean_of([r for r in others if r["method"] == n], at("ranking", "aupr_outliers")) or 0.0
+            for n in names
+        }
+        choice = max(means, key=means.__getitem__)
+        here = [row for row in rows if row["category"] == category and row["method"] == choice]
+        body.append([category, choice, number(mean_of(here, at("ranking", "aupr_outliers")), 3)])
+    head = ["category", "chosen by the other categories", "its average precision here"]
+    return "### Which ranking to use\n\n" + lines_of(head, body)
