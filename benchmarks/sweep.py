@@ -86,10 +86,13 @@ VARIANTS: dict[str, tuple[str, Settings]] = {
 # What one seed showed to stay within the spread between seeds, or too far behind, to decide anything.
 ONE_SEED = (
     *(f"r_c = {rc}" for rc in (2, 4)),
+    *(f"N = {n}" for n in (25, 400)),
     "no temperature",
     *(f"temperature {t}" for t in (0.1, 0.01)),
     "shrinkage 1/N",
+    *(f"{k} of 4 scales" for k in (1, 2, 3)),
     *(f"50 / {w} / {w}" for w in (1.0, 0.1)),
+    "corrupted",
     *(f"corrupted + r = {r}" for r in (1, 2)),
     "corrupted daad+",
     "128 px",
@@ -109,7 +112,12 @@ AXES: dict[str, tuple[str, ...]] = {
     "training on synthetic defects": (DAAD, "corrupted", "corrupted + r = 2", "corrupted + r = 1"),
     "the same for daad+": (PLUS, "corrupted daad+"),
     "image size": (DAAD, "128 px"),
-    "the error's details": (DAAD, "details", "r = 2", "r = 2 + details", "r = 2 + details + corrupted"),
+    "the error's details": (DAAD, "details"),
+    "the error's details, and synthetic defects, with r = 2": (
+        "r = 2",
+        "r = 2 + details",
+        "r = 2 + details + corrupted",
+    ),
     "the same for daad+ with r = 2": (PLUS, "r = 2 + details daad+"),
 }
 FIRST = AXES["division rate r"]  # every seed of the claim itself before the rest

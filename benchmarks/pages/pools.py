@@ -97,8 +97,7 @@ def left_out_choice(rows: list[Row]) -> str:
         others = [row for row in rows if row["category"] != category]
         names = list(dict.fromkeys(row["method"] for row in others))
         means = {
-            n: mean_of([r for r in others if r["method"] == n], at("ranking", "aupr_outliers")) or 0.0
-            for n in names
+            n: mean_of([r for r in others if r["method"] == n], at("ranking", "aupr_outliers")) or 0.0 for n in names
         }
         choice = max(means, key=means.__getitem__)
         here = [row for row in rows if row["category"] == category and row["method"] == choice]

@@ -88,6 +88,11 @@ class TestPaDiM(ModelContract):
         with pytest.raises(ConfigError, match=r"another form .*take size and channels"):
             self.fit(striped(10, 32, 32, 3), backbone=str(saved))
 
+    @pytest.mark.parametrize("share", [-0.1, 2.0, "oats"])
+    def test_a_shrinkage_that_is_no_share_is_refused(self, share: object) -> None:
+        with pytest.raises(ConfigError, match="shrinkage"):
+            self.tiny(shrinkage=share)
+
     def test_any_module_that_gives_maps_can_be_the_backbone(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
         network, images = Pyramid(), striped(20, 32, 48, 1)

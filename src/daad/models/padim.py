@@ -10,7 +10,7 @@ al., MICCAI 2021), one of the paper's two detectors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +33,9 @@ class PaDiMConfig(CCDConfig):
 
     features: int | None = Field(None, ge=1, le=4096, description="D, channels kept by chance; None: from size")
     stride: int = Field(4, ge=1, le=64, description="image pixels from one place to the next")
-    shrinkage: Shrinkage = Field("oas", description="share of a round covariance in each place's, 0 to 1, or oas")
+    shrinkage: Literal["oas"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "oas", description="share of a round covariance in each place's, 0 to 1, or oas"
+    )
     ridge: float = Field(0.01, ge=0, description="added to the diagonals, in units of the mean variance")
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
 
