@@ -90,8 +90,12 @@ class ModelContract:
                 torch.stack(list(player.loss(batch).values())).sum().backward()
                 assert all((p.grad is not None) == (id(p) in mine) for p in model.parameters())
 
+    def judge(self) -> AnomalyModel:
+        """A model that can judge images."""
+        return self.tiny().eval()
+
     def test_a_score_does_not_depend_on_the_rest_of_the_batch(self) -> None:
-        model = self.tiny().eval()
+        model = self.judge()
         images = torch.rand(5, 1, 32, 32)
         with torch.no_grad():
             together = model(images)

@@ -144,6 +144,14 @@ def test_pictures_of_a_case_and_columns_that_are_empty(page):
     assert captions == full * 2 + ["image", "reconstruction", "anomaly map", "overlay"] * 2
 
 
+def test_what_else_a_model_draws_is_shown(page, monkeypatch):
+    judged = GreyDetector._judge
+    drawn = {"impression": np.full((16, 16, 1), 99, np.uint8)}
+    monkeypatch.setattr(GreyDetector, "_judge", lambda self, sample: replace(judged(self, sample), pictures=drawn))
+    captions = re.findall(r"<figcaption>([a-z ]+)</figcaption>", page(cases=1))
+    assert captions[:6] == ["image", "ground truth", "reconstruction", "impression", "anomaly map", "overlay"]
+
+
 def test_a_model_without_reconstruction(page):
     assert ">reconstruction</figcaption>" not in page(detector=GreyDetector(reconstructs=False))
 

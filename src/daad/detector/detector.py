@@ -121,7 +121,7 @@ class Detector:
 
         `source`: a path, folder, layout, array (H, W[, C]) or (N, H, W, C), PIL image, bytes, a list of these, or an
         iterator. An image that cannot be read gives a Prediction with `error`, and the rest go on. Without `maps`,
-        `anomaly_map` and `reconstruction` are None (regions are still found).
+        `anomaly_map` and `reconstruction` are None, and there are no `pictures` (regions are still found).
         """
         if batch_size < 1 or workers < 1:
             raise ConfigError(f"batch_size and workers must be at least 1, found {batch_size} and {workers}")
@@ -231,6 +231,7 @@ class Detector:
             regions=find_regions(anomaly_map, self.calibration.map_threshold),
             anomaly_map=anomaly_map if maps else None,
             reconstruction=rebuilt[position] if maps and rebuilt is not None else None,
+            pictures={name: picture[position] for name, picture in scored.pictures.items()} if maps else {},
         )
 
     def _golden_image(self, count: int = 1) -> npt.NDArray[Any]:

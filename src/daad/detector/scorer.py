@@ -18,11 +18,13 @@ Ints = npt.NDArray[Any]
 
 
 class Scored(NamedTuple):
-    """score (B,), anomaly_map (B, h, w), reconstruction (B, h, w, C) integers or None; all at the model's size."""
+    """score (B,), anomaly_map (B, h, w), reconstruction (B, h, w, C) integers or None, and more pictures by name like
+    it; all at the model's size."""
 
     score: npt.NDArray[np.float32]
     anomaly_map: npt.NDArray[np.float32]
     reconstruction: Ints | None
+    pictures: dict[str, Ints]
 
 
 def score_batch(model: AnomalyModel, preprocess: Preprocess, images: Ints) -> Scored:
@@ -36,7 +38,8 @@ def score_batch(model: AnomalyModel, preprocess: Preprocess, images: Ints) -> Sc
         raise TrainingError("the model gives scores that are not finite; its weights are damaged, fit again")
     maps = output.anomaly_map.float().cpu().numpy()
     rebuilt = None if output.reconstruction is None else _to_ints(output.reconstruction, preprocess)
-    return Scored(score, maps, rebuilt)
+    pictures = {name: _to_ints(images, preprocess) for name, images in output.pictures.items()}
+    return Scored(score, maps, rebuilt, pictures)
 
 
 def score_all(model: AnomalyModel, preprocess: Preprocess, batches: Iterable[Ints]) -> Iterator[tuple[float, float]]:

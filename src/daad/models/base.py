@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -24,11 +25,13 @@ Batches = Callable[[], Iterator[Tensor]]
 
 
 class Output(NamedTuple):
-    """What a model says of a batch: score (B,), anomaly_map (B, H, W), reconstruction (B, C, H, W) or None."""
+    """What a model says of a batch: score (B,), anomaly_map (B, H, W), reconstruction (B, C, H, W) or None, and what
+    else a reader wants to see beside the image, by name, (B, C, H, W) each in [0, 1]."""
 
     score: Tensor
     anomaly_map: Tensor
     reconstruction: Tensor | None
+    pictures: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class ModelConfig(Settings):

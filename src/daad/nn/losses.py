@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,6 +23,14 @@ def real_loss(logits: Tensor) -> Tensor:
 def fake_loss(logits: Tensor) -> Tensor:
     """Binary cross-entropy of logits against 'fake'."""
     return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
+
+
+def least_squares(maps: Sequence[Tensor], target: float) -> Tensor:
+    """LSGAN: the mean squared distance from `target` of a discriminator's maps, a mean for each scale, summed.
+
+    Source: Mao et al., Least Squares GAN, ICCV 2017.
+    """
+    return torch.stack([(each - target).square().mean() for each in maps]).sum()
 
 
 def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:

@@ -92,11 +92,11 @@ def fill(strips: list[Strip], detector: Detector, samples: list[Sample]) -> list
     absent = [row for _, row in chosen if (row.name, row.label) not in by_name]
     found = [(strip, row, by_name[row.name, row.label]) for strip, row in chosen if row not in absent]
     failures = [Failure(row.name, "not shown: it is not among the samples given to the report") for row in absent]
-    limit = min(_PANEL_BYTES, PAGE_BYTES // max(1, len(found) * _PANELS))
     predictions: Iterator[Prediction] = iter(())
     if found:
         predictions = detector.predict([sample for _, _, sample in found])
     for (strip, row, sample), prediction in zip(found, predictions, strict=True):
+        limit = min(_PANEL_BYTES, PAGE_BYTES // (len(found) * (_PANELS + len(prediction.pictures))))
         try:
             strip.cases.append(_case(row, sample, prediction, detector, limit, failures))
         except ImageError as error:
@@ -153,11 +153,15 @@ def _pictures(
     shape = display_shape(image.shape[0], image.shape[1])
     picture = _resized(display_rgb(image), shape)
     values = map_at(prediction.anomaly_map, shape)
-    rebuilt = prediction.reconstruction
+    drawn = {"reconstruction": prediction.reconstruction, **prediction.pictures}
+    own = {
+        name: None if drawing is None else _reconstructed(drawing, image, shape, detector.preprocess)
+        for name, drawing in drawn.items()
+    }
     return {
         "image": picture,
         "ground truth": None if truth is None else outlined(picture, _largest(truth, shape), TRUTH),
-        "reconstruction": None if rebuilt is None else _reconstructed(rebuilt, image, shape, detector.preprocess),
+        **own,
         "anomaly map": heat_map(values, threshold),
         "overlay": overlay(picture, values, threshold),
     }
@@ -193,7 +197,7 @@ def _resized(picture: RGB, shape: tuple[int, int]) -> RGB:
 def _reconstructed(
     rebuilt: npt.NDArray[Any], image: npt.NDArray[Any], shape: tuple[int, int], preprocess: Preprocess
 ) -> RGB:
-    """The reconstruction where it belongs in the image, on grey outside of the crop."""
+    """A picture of the model where it belongs in the image, on grey outside of the crop."""
     left, top, right, bottom = preprocess.crop_box(image.shape[0], image.shape[1])
     whole = np.full((*image.shape[:2], 3), 128, np.uint8)
     whole[top:bottom, left:right] = _resized(display_rgb(rebuilt), (bottom - top, right - left))

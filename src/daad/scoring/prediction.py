@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,9 @@ class Prediction:
     `score` is the model's raw anomaly score (higher is more anomalous, no fixed range). `p_value` in (0, 1] is the
     conformal p-value against held-out normal images: the share of normal images expected to score at least this high.
     `is_anomalous` is `score > threshold` of the detector's calibration. `anomaly_map` is (H, W) float32 at the size of
-    the given image; `reconstruction` is (h, w, C) uint8 or uint16 at the size the model saw. Where the image could not
-    be judged, `error` says why, `score` and `p_value` are NaN and `is_anomalous` is None.
+    the given image; `reconstruction` is (h, w, C) uint8 or uint16 at the size the model saw, and so is what else the
+    model draws, in `pictures` by name (utad: impression, naive impression). Where the image could not be judged,
+    `error` says why, `score` and `p_value` are NaN and `is_anomalous` is None.
     """
 
     name: str
@@ -43,3 +45,4 @@ class Prediction:
     anomaly_map: npt.NDArray[np.float32] | None = None
     reconstruction: npt.NDArray[Any] | None = None
     error: str | None = None
+    pictures: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
