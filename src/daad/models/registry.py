@@ -32,6 +32,7 @@ MODELS: dict[str, Entry] = {
     "ccd-padim": Entry("daad.models.padim:PaDiM", "Gaussians of learnt features", "Tian et al., CCD, MICCAI 2021"),
     "ccd-igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder", "Tian et al., CCD, MICCAI 2021"),
     "mcod": Entry("daad.models.mcod:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
+    "lunar": Entry("daad.models.lunar:Lunar", "tile VAE: error and code", "Lesnikowski et al., arXiv 2001.04634"),
     "utad": Entry("daad.models.utad:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
 }
 

@@ -29,7 +29,7 @@ from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player,
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur, RunningMoments
 from daad.nn.inception import InceptionAutoEncoder, InformationBranch, InformationCritic
-from daad.nn.losses import fake_loss, least_squares, real_loss
+from daad.nn.losses import fake_loss, gaussian_divergence, least_squares, real_loss, sampled
 from daad.nn.munit import Expert, MultiScaleDiscriminator
 from daad.nn.perceptual import EdgesAndStructure, ImageNetFeatures, Measure
 
@@ -319,13 +319,3 @@ def player(
         return torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=1e-4, fused=True)
 
     return Player(name, list(chain.from_iterable(module.parameters() for module in modules)), adam, loss)
-
-
-def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A code from N(mean, variance), by the reparametrisation."""
-    return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-
-
-def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) | N(0, 1)), summed over the code, (B,)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)

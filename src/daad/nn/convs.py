@@ -71,7 +71,7 @@ def reestimate_batch_norms(
     Leaves the module in evaluation mode. A single-image batch of a 1 x 1 map has no variance and is legal here only
     because such maps carry no batch norm in this house.
     """
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:

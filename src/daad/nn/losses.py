@@ -52,3 +52,13 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float, anchors: Literal[
     partner = torch.arange(len(rows), device=rows.device).roll(len(first))
     asked = len(found) if anchors == "both" else len(first)
     return F.cross_entropy(found[:asked], partner[:asked])
+
+
+def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A code from N(mean, variance), by the reparametrisation."""
+    return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+
+
+def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) | N(0, 1)), summed over the code, (B,)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)

@@ -1,0 +1,166 @@
+"""Lunar: a variational autoencoder of small tiles; a tile is odd if it is rebuilt badly or its code lies far out.
+
+Source: Lesnikowski, Bickel & Angerhausen, "Unsupervised Distribution Learning for Lunar Surface Anomaly Detection",
+NeurIPS 2019 workshop, arXiv 2001.04634. Networks, loss and score are those of the code of its successor (IEEE JSTARS
+2024, arXiv 2403.07424).
+
+    x -> encoder -> mu, log sigma^2;  z ~ N(mu, sigma^2) -> decoder -> x_hat
+    L = sum |x - x_hat| + lambda KL(N(mu, sigma^2) | N(0, 1))
+    S(x) = sum (x - x_hat)^2 + lambda sum mu^2, with z = mu: the squared error, and of the divergence the part of mu
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from daad.errors import ConfigError
+from daad.models.autoencoders import adam
+from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
+from daad.nn.error_maps import GaussianBlur
+from daad.nn.losses import gaussian_divergence, sampled
+
+WIDTHS: Mapping[Size, tuple[int, int, int, int]] = {
+    "nano": (4, 4, 8, 8),
+    "small": (8, 16, 32, 64),
+    "paper": (16, 32, 64, 128),
+}
+LATENT: Mapping[Size, int] = {"nano": 8, "small": 32, "paper": 256}
+MULTIPLE = 4
+
+
+class LunarConfig(ModelConfig):
+    """Settings of the tile VAE. Loss and score are sums, so `lam` means another balance for tiles of another size."""
+
+    batch_size: int = Field(64, ge=2, le=65_536, description="tiles a training step")
+    latent: int | None = Field(None, ge=1, le=4096, description="length of the code; None: from size")
+    lam: float = Field(1.0, ge=0, description="lambda, the weight of the divergence in loss and score; the code: 4")
+    loss: Literal["l1", "l2"] = Field("l2", description="error that training minimises; the code: l1")
+    score_recon: Literal["l1", "l2"] = Field("l2", description="error in the score")
+    score_code: bool = Field(True, description="the code's distance from the middle counts in the score")
+    map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
+
+    @property
+    def code_length(self) -> int:
+        """The length of mu."""
+        return self.latent or LATENT[self.size]
+
+
+class Coded(NamedTuple):
+    """mu and log-variance (B, latent)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+
+class _Hidden(nn.Sequential):
+    """Linear, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
+
+
+class Encoder(nn.Module):
+    """Tiles (B, C, H, W) -> Coded."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], latent: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.convs = nn.Sequential(
+            ConvBNReLU(channels, a), ConvBNReLU(a, b, 2), ConvBNReLU(b, c), ConvBNReLU(c, d, 2), nn.Flatten()
+        )
+        self.hidden = _Hidden(d * grid[0] * grid[1], latent)
+        self.mean, self.log_variance = nn.Linear(latent, latent), nn.Linear(latent, latent)
+
+    def forward(self, tiles: Tensor) -> Coded:
+        found = self.hidden(self.convs(tiles))
+        return Coded(self.mean(found).float(), self.log_variance(found).float())
+
+
+class _Grow(nn.Sequential):
+    """3 x 3 transposed convolution, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        conv = nn.ConvTranspose2d(inputs, outputs, 3, stride, 1, output_padding=stride - 1, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Decoder(nn.Module):
+    """z (B, latent) -> tiles (B, C, H, W), which may leave [0, 1]: the released code has no output activation."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], latent: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        a, b, c, d = widths
+        self.hidden = nn.Sequential(_Hidden(latent, latent), _Hidden(latent, d * grid[0] * grid[1]))
+        self.grow = nn.Sequential(
+            nn.Unflatten(1, (d, *grid)),
+            _Grow(d, c, 2),
+            _Grow(c, b, 1),
+            _Grow(b, a, 2),
+            nn.ConvTranspose2d(a, channels, 3, 1, 1),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        tile: Tensor = self.grow(self.hidden(z))
+        return tile
+
+
+class Lunar(AnomalyModel):
+    """See the module's docstring; score 0 or more. The map is the smoothed squared error at each pixel."""
+
+    Config: ClassVar[type[ModelConfig]] = LunarConfig
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(64, {"size": "paper", "epochs": 16, "batch_size": 8192, "lam": 4.0, "loss": "l1"}),
+        "small": Preset(32, {"size": "small", "steps": 400}),
+    }
+    config: LunarConfig
+
+    def __init__(self, config: LunarConfig) -> None:
+        super().__init__(config)
+        for name, length in (("height", config.height), ("width", config.width)):
+            if length % MULTIPLE:
+                raise ConfigError(f"{name} {length} must be a multiple of {MULTIPLE}")
+        grid = (config.height // MULTIPLE, config.width // MULTIPLE)
+        self.encoder = Encoder(config.channels, WIDTHS[config.size], config.code_length, grid)
+        self.decoder = Decoder(config.channels, WIDTHS[config.size], config.code_length, grid)
+        self.blur = GaussianBlur(config.map_sigma, config.height, config.width)
+
+    def forward(self, images: Tensor) -> Output:
+        mean, _ = self.encoder(images)
+        rebuilt = self.decoder(mean)
+        score = error(images, rebuilt, self.config.score_recon)
+        if self.config.score_code:
+            score = score + self.config.lam * mean.square().sum(dim=1)
+        apart = (images - rebuilt).square().mean(dim=1, keepdim=True)
+        return Output(score, self.blur(apart)[:, 0], rebuilt)
+
+    def stages(self, images: int) -> list[Stage]:
+        config = self.config
+        if images < 2:
+            raise ConfigError("one training image leaves batch norm a single value; give more images")
+        player = Player("vae", list(self.parameters()), partial(adam, config), self.loss)
+        return [Stage("vae", [player], config.training_steps(images), config.batch_size, end=self.settle)]
+
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        """The two sums, mean over the batch."""
+        mean, log_variance = self.encoder(images)
+        rebuilt = self.decoder(sampled(mean, log_variance)).float()
+        return {
+            "rec": error(images, rebuilt, self.config.loss).mean(),
+            "kl": self.config.lam * gaussian_divergence(mean, log_variance).mean(),
+        }
+
+    def settle(self, batches: Batches) -> None:
+        """Batch statistics over all training images, with codes at their means."""
+        reestimate_batch_norms(self, lambda images: self.decoder(self.encoder(images).mean), batches)
+
+
+def error(images: Tensor, rebuilt: Tensor, norm: Literal["l1", "l2"]) -> Tensor:
+    """The sum over all elements of |x - x_hat| or its square, (B,)."""
+    apart = (images - rebuilt).flatten(1)
+    return apart.abs().sum(dim=1) if norm == "l1" else apart.square().sum(dim=1)
