@@ -28,13 +28,16 @@ check: $(VENV)/installed
 clean:
 	rm -rf $(VENV) demo
 
-# Every number of docs/results.md and docs/claims.md from the data sets under DATA; each suite goes on where it stopped.
+# Every number of the docs from the data sets under DATA; each suite goes on where it stopped.
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.ladder --data $(DATA)
 	$(BIN)/python -m benchmarks.sweep --data $(DATA)
 	$(BIN)/python -m benchmarks.screw --data $(DATA)
 	$(BIN)/python -m benchmarks.one_class --data $(DATA)
 	$(BIN)/python -m benchmarks.peers --data $(DATA)
+	$(BIN)/python -m benchmarks.audits --data $(DATA)
+	$(BIN)/python -m benchmarks.ccd --data $(DATA)
+	$(BIN)/python -m benchmarks.outliers --data $(DATA)
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pages
