@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kornia.metrics import ssim
 from sklearn.covariance import oas as sklearn_oas
 
+from daad.nn import lite0
 from daad.nn.gaussian_field import GaussianField, oas
 from daad.nn.lite0 import Lite0
 from daad.nn.patches import DIRECTIONS, PatchGrid, cut_at, neighbouring_pairs, random_patches
@@ -202,3 +203,10 @@ class TestLite0:
     def test_grey_images_are_grey_colours(self, net: Lite0) -> None:
         grey = torch.rand(1, 1, 64, 64)
         assert torch.equal(net(grey)[-1], net(grey.repeat(1, 3, 1, 1))[-1])
+
+    def test_many_images_at_once_are_those_one_by_one(self, net: Lite0, monkeypatch: pytest.MonkeyPatch) -> None:
+        images = torch.rand(5, 1, 32, 32)
+        expected = net(images)
+        monkeypatch.setattr(lite0, "AT_ONCE", 2)
+        for found, level in zip(net(images), expected, strict=True):
+            torch.testing.assert_close(found, level, rtol=1e-3, atol=1e-3)

@@ -16,6 +16,7 @@ from daad.errors import ConfigError
 SIDE = 224  # the short side that it was trained at
 MULTIPLE = 32
 MIDDLE, RANGE = 127 / 255, 128 / 255
+AT_ONCE = 64  # images; small ones grow to `side`, and 1,000 patches would take 10 GiB
 
 
 class Lite0(nn.Module):
@@ -39,6 +40,12 @@ class Lite0(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        if len(images) <= AT_ONCE or torch.compiler.is_exporting():
+            return self._maps(images)
+        parts = [self._maps(images[i : i + AT_ONCE]) for i in range(0, len(images), AT_ONCE)]
+        return [torch.cat(level) for level in zip(*parts, strict=True)]
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
         short = min(images.shape[-2:])
         size = [max(1, round(length * self.side / short / MULTIPLE)) * MULTIPLE for length in images.shape[-2:]]
         coloured = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
