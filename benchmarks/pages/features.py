@@ -14,7 +14,8 @@ Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/resul
 Preset `small`. Every rung takes the same number of steps and shows the backbone the same number of views, 256 a step:
 SimCLR two of each of 128 images, the others eight of each of 32; L_pos adds 64 patches of a sixteenth of the area. Both
 detectors stand on the same backbone. Beside the ladder the backbone as it was drawn, and EfficientNet-Lite0 with its
-ImageNet weights at 224 pixels. Last step; nothing is chosen on test images. `held out` is measured without any: good
+ImageNet weights at 224 pixels, where IGD goes without its local branch (every patch would be enlarged to 224, hours a
+run). Last step; nothing is chosen on test images. `held out` is measured without any: good
 images kept from training against copies of them with synthetic defects.
 """
 DETECTORS = {"padim": "PaDiM", "igd": "IGD"}
