@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from daad.models.base import AnomalyModel
     from daad.pool.audit import Audit
     from daad.pool.estimator import MCODDetector
+    from daad.scan.candidates import Candidate
+    from daad.scan.search import Search
     from daad.scoring.calibration import Calibration
     from daad.scoring.prediction import Prediction, Region
 
@@ -26,6 +28,7 @@ _HOMES = {
     "ArtifactError": "daad.errors",
     "Audit": "daad.pool.audit",
     "Calibration": "daad.scoring.calibration",
+    "Candidate": "daad.scan.candidates",
     "ConfigError": "daad.errors",
     "DaadError": "daad.errors",
     "DataError": "daad.errors",
@@ -38,6 +41,7 @@ _HOMES = {
     "Preprocess": "daad.data.preprocess",
     "Region": "daad.scoring.prediction",
     "Sample": "daad.data.sample",
+    "Search": "daad.scan.search",
     "TrainingError": "daad.errors",
 }
 
@@ -46,6 +50,7 @@ __all__ = [
     "ArtifactError",
     "Audit",
     "Calibration",
+    "Candidate",
     "ConfigError",
     "DaadError",
     "DataError",
@@ -58,11 +63,13 @@ __all__ = [
     "Preprocess",
     "Region",
     "Sample",
+    "Search",
     "TrainingError",
     "__version__",
     "audit",
     "load",
     "models",
+    "search",
 ]
 __version__ = "0.1.0"
 
@@ -116,6 +123,52 @@ def audit(
     folder = None if run is None else Path(run)
     options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
     return audit_pool(data, plan, options, progress)
+
+
+def search(
+    scenes: Any,
+    detector: Detector | str | Path,
+    *,
+    top: int = 50,
+    tile: int | tuple[int, int] | None = None,
+    overlap: float | None = None,
+    max_no_data: float = 0.0,
+    no_data: float | None = None,
+    per_scene: bool = False,
+    run: str | Path | None = None,
+    resume: bool = False,
+    progress: Any = None,
+) -> Search:
+    """Rank the tiles of scenes, each of any size, by how unlike what a detector learnt they are.
+
+    `scenes`: a path, a folder (searched with its sub-folders), an array, or a list of these. BigTIFF, tiled TIFF and
+    JPEG 2000 are read window by window (`pip install "daad[scenes]"`), so memory does not grow with a scene's height.
+    `tile`: a tile's side, or (height, width), in pixels; by default that of the detector, or its model's size, so that
+    nothing is shrunk. A tile with a share of more than `max_no_data` of pixels without data (the file's no-data value
+    or mask, NaN, or `no_data`; areas under three pixels wide are filled and do not count) is not judged. Scenes are
+    pooled by raw score or, with `per_scene`, by the distance from their own median tile. With a folder `run` everything
+    found is kept there, and with `resume` a stopped search goes on from it; without one it is kept in memory.
+
+    Raises DataError, ConfigError, ArtifactError.
+    """
+    from pathlib import Path
+
+    from daad.detector.detector import Detector
+    from daad.scan.search import SearchPlan, search_scenes
+    from daad.scan.sources import scene_samples
+
+    plan = SearchPlan.make(
+        top=top,
+        tile=tile,
+        overlap=overlap,
+        max_no_data=max_no_data,
+        no_data=no_data,
+        per_scene=per_scene,
+    )
+    folder = None if run is None else Path(run)
+    samples = scene_samples(scenes)
+    found = detector if isinstance(detector, Detector) else Detector.load(detector)
+    return search_scenes(samples, found, plan, folder, resume=resume, progress=progress)
 
 
 def models() -> dict[str, str]:

@@ -11,7 +11,8 @@ from PIL import Image
 
 import daad
 from daad.pool.audit import Audit
-from daad.report.audit_page import CAPTION, CELL, COLUMNS, write_audit
+from daad.report.audit_page import write_audit
+from daad.report.sheet import CAPTION, CELL, COLUMNS
 from tests.images import save_png, striped
 
 

@@ -122,7 +122,7 @@ def test_it_survives_json_to_the_last_bit():
     fitted = Calibration.from_normals(rng.normal(size=50).astype(np.float32), rng.normal(size=50) * 1e-9, 0.05)
     again = Calibration.model_validate_json(fitted.model_dump_json())
     assert again == fitted
-    assert set(fitted.model_dump()) == {"scores", "map_peaks", "false_alarm_rate"}
+    assert set(fitted.model_dump()) == {"scores", "map_peaks", "false_alarm_rate", "unit"}
 
 
 def test_order_of_the_held_out_images_does_not_matter():

@@ -22,6 +22,7 @@ app = App(
 app.command("daad.cli.fit:fit", help="Learn a detector from a folder of good images.")
 app.command("daad.cli.audit:audit", help="Rank a pool of images: which of my good images are not good?")
 app.command("daad.cli.predict:predict", help="Judge new images: score, p-value, decision, regions.")
+app.command("daad.cli.search:search", help="One strange spot in a huge scene: rank its tiles, show the strangest.")
 app.command("daad.cli.evaluate:evaluate", help="Measure a detector on labelled images and write a report.")
 app.command("daad.cli.models:models", help="List the models, or the settings and presets of one.")
 app.command("daad.cli.info:info", help="Say what a saved detector is and what it was made from.")

@@ -10,7 +10,19 @@ from cyclopts import Parameter
 
 from daad.cli.settings import LENGTHS, merged, parse_assignments, read_config
 
-KNOWN = ("model", "preset", "image_size", "seed", "false_alarm_rate", "holdout", "precision", "accelerator", "settings")
+KNOWN = (
+    "model",
+    "preset",
+    "image_size",
+    "seed",
+    "false_alarm_rate",
+    "holdout",
+    "tile",
+    "overlap",
+    "precision",
+    "accelerator",
+    "settings",
+)
 
 
 def fit(
@@ -24,6 +36,8 @@ def fit(
     seed: int | None = None,
     false_alarm_rate: float | None = None,
     holdout: float | None = None,
+    tile: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
+    overlap: float | None = None,
     precision: Literal["auto", "32-true", "bf16-mixed"] | None = None,
     accelerator: str | None = None,
     steps: int | None = None,
@@ -56,6 +70,11 @@ def fit(
         Share of good images that may be flagged; sets the threshold. Default: 0.05.
     holdout
         Share of the good images kept from training to set the threshold. Default: 0.2.
+    tile
+        Learn tiles of this side (or height and width), in pixels of your images, instead of whole images shrunk to
+        --image-size: for large images with small defects. New images are then judged by their tiles.
+    overlap
+        Share of its side that a tile shares with the next when images are judged. Default: 0.25.
     precision
         Of training; scoring is always in float32. Default: auto, bf16-mixed where the CPU has it.
     accelerator
@@ -84,6 +103,8 @@ def fit(
         "seed": seed,
         "false_alarm_rate": false_alarm_rate,
         "holdout": holdout,
+        "tile": size(tile),
+        "overlap": overlap,
         "precision": precision,
         "accelerator": accelerator,
         "settings": model_settings(steps, epochs, set_ or []),
@@ -122,12 +143,24 @@ def run_folder(output: Path) -> Path:
 def describe(detector: Any, output: Path) -> None:
     """Say on stdout what was made, and on stderr what to know of it."""
     images, calibration = detector.provenance["images"], detector.calibration
-    training = detector.provenance["training"]
+    training, tiles = detector.provenance["training"], detector.provenance.get("tiles")
+    learnt = f"{tiles['fit']} tiles of {images['fit']} images" if tiles else f"{images['fit']} images"
+    held_out = (
+        f"{tiles['calibration']} held-out tiles"
+        if calibration.unit == "tile"
+        else f"{images['calibration']} held-out ones"
+    )
     print(
-        f"{output}: {detector.name}, learnt from {images['fit']} images in {training['seconds']:.0f} s, "
-        f"threshold {calibration.threshold:.6g} from {images['calibration']} held-out ones "
+        f"{output}: {detector.name}, learnt from {learnt} in {training['seconds']:.0f} s, "
+        f"threshold {calibration.threshold:.6g} from {held_out} "
         f"(false-alarm rate at most {calibration.guaranteed_rate:.3g})"
     )
+    if calibration.unit == "tile":
+        print(
+            "note: too few images, or too large ones, to hold any out whole: the false-alarm rate is one of tiles, and "
+            "an image of many tiles is flagged far more often; rank scenes with daad search",
+            file=sys.stderr,
+        )
     if calibration.note:
         print(f"note: {calibration.note}", file=sys.stderr)
     for failure in detector.provenance["left_out"]:

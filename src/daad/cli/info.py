@@ -34,7 +34,7 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
             "map_threshold": calibration.map_threshold,
             "false_alarm_rate": calibration.false_alarm_rate,
             "guaranteed_rate": calibration.guaranteed_rate,
-            "held_out_images": len(calibration.scores),
+            f"held_out_{calibration.unit}s": len(calibration.scores),
         },
         "config": found.model.config.model_dump(mode="json"),
         "provenance": found.provenance,

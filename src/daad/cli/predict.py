@@ -20,6 +20,8 @@ def predict(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     pictures: Path | None = None,
     false_alarm_rate: float | None = None,
+    tile: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
+    overlap: float = 0.25,
     batch_size: int = 16,
     workers: int = 2,
 ) -> int:
@@ -37,11 +39,17 @@ def predict(
         A folder for a heat map and a contour overlay of every image.
     false_alarm_rate
         Decide at this rate instead of the detector's own; nothing is trained again.
+    tile
+        Judge by tiles of this side (or height and width), in pixels of the images, each as the whole images that the
+        detector learnt from: for large images of more of the same. A detector that learnt tiles needs no --tile.
+    overlap
+        Share of its side that a tile shares with the next, with --tile.
     batch_size
         Images scored at once.
     workers
         Threads that decode images.
     """
+    from daad.cli.fit import size
     from daad.cli.progress import ProgressBar
     from daad.cli.tables import open_table, prediction_record
     from daad.data.decode import decode
@@ -51,6 +59,9 @@ def predict(
     from daad.report.heat import save_pictures
 
     found = Detector.load(detector)
+    sides = size(tile)
+    if sides is not None:
+        found = found.with_tiles(sides, overlap)
     samples = list(samples_of(data))
     if output is not None and output.resolve() in {Path(data).resolve(), *_files(samples)}:
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")

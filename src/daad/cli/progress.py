@@ -18,6 +18,7 @@ PHASES = {
     "calibrate": "calibrating",
     "evaluate": "evaluating",
     "predict": "judging",
+    "search": "searching",
 }
 
 

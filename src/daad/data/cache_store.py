@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,21 @@ from PIL import Image
 from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
+from daad.data.tiles import Window
 from daad.errors import ImageError
 
-VERSION = 1  # raise it when the same images come to give other pixels, or the files below change
+VERSION = 2  # raise it when the same images come to give other pixels, or the files below change
 Images = npt.NDArray[Any]
-Kept = tuple[list[int], list[Failure], str]  # places of the good images among the samples, failures, fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a cache holds: of each row the place of its sample and, of tiles, its (top, left); failures; fingerprint."""
+
+    places: list[int]
+    corners: list[tuple[int, int]]
+    failures: list[Failure]
+    fingerprint: str
 
 
 class Memory:
@@ -70,12 +81,12 @@ class Disk:
         self._file.close()
         target = self._folder / "images.npy"
         self._temporary.replace(target)
-        places, failures, fingerprint = kept
         index = {
             "key": self._key,
-            "kept": places,
-            "failures": [[failure.name, failure.reason] for failure in failures],
-            "fingerprint": fingerprint,
+            "kept": kept.places,
+            "corners": kept.corners,
+            "failures": [[failure.name, failure.reason] for failure in kept.failures],
+            "fingerprint": kept.fingerprint,
         }
         self._temporary.write_text(json.dumps(index), encoding="utf-8")
         self._temporary.replace(self._folder / "index.json")
@@ -96,6 +107,7 @@ def load(folder: Path, key: str, samples: Sequence[Sample], preprocess: Preproce
             return None
         images: Images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         places = [int(place) for place in index["kept"]]
+        corners = [(int(top), int(left)) for top, left in index["corners"]]
         failures = [Failure(str(name), str(reason)) for name, reason in index["failures"]]
         if images.shape != (len(places), *_shape(preprocess)) or images.dtype != preprocess.dtype:
             return None
@@ -106,7 +118,7 @@ def load(folder: Path, key: str, samples: Sequence[Sample], preprocess: Preproce
             return None
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
         return None
-    return images, (places, failures, digest.hexdigest())
+    return images, Kept(places, corners, failures, digest.hexdigest())
 
 
 def digest_image(digest: hashlib._Hash, name: str, image: Images) -> None:
@@ -115,10 +127,11 @@ def digest_image(digest: hashlib._Hash, name: str, image: Images) -> None:
     digest.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).data)
 
 
-def cache_key(samples: Sequence[Sample], preprocess: Preprocess) -> str:
-    """What a cache must have been made of to be reused: sources, preprocessing, and what decodes them."""
-    tifffile = importlib.util.find_spec("tifffile") is not None  # with it, images that failed can be read
-    parts = [VERSION, PIL.__version__, tifffile, preprocess.model_dump_json(), *map(_source_key, samples)]
+def cache_key(samples: Sequence[Sample], preprocess: Preprocess, windows: Sequence[Sequence[Window]] | None) -> str:
+    """What a cache must have been made of to be reused: sources, preprocessing, tiles, and what decodes them."""
+    extras = [importlib.util.find_spec(name) is not None for name in ("tifffile", "rasterio")]  # they read what failed
+    tiles = windows and hashlib.sha256(json.dumps(windows).encode()).hexdigest()
+    parts = [VERSION, PIL.__version__, extras, preprocess.model_dump_json(), tiles, *map(_source_key, samples)]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 

@@ -10,13 +10,16 @@ _PICTURE_START = 256
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether a folder is a detector, or the `.run` folder of its training."""
+    """Whether a folder is a detector, what a search found, or the `.run` folder of either."""
     try:
         if (folder / "manifest.json").is_file() and (folder / "weights.safetensors").is_file():
+            return True
+        if (folder / "candidates.csv").is_file() and (folder / "mosaic.png").is_file():
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
             or (folder / "cache" / "index.json").is_file()
+            or (folder / "scene-00000" / "progress.json").is_file()
             or _start(folder / "log.csv", len(_LOG_COLUMNS)) == _LOG_COLUMNS
         )
     except OSError:  # not allowed to look inside: whoever lists the folder says so

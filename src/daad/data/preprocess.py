@@ -13,6 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from daad.data.arrays import MAX_CHANNELS, ImageInfo, Pixels
+from daad.data.tiles import Tiling
 from daad.errors import ConfigError, DataError, ImageError
 
 MAX_SIDE = 8192
@@ -29,7 +30,8 @@ _FILTERS = {
 class Preprocess(BaseModel):
     """Crop, channel rule, depth and size that every image goes through, one by one and always alike.
 
-    `crop` is (left, top, right, bottom) as fractions of the image. `dtype` is the depth kept until `to_float`.
+    `crop` is (left, top, right, bottom) as fractions of the image. `dtype` is the depth kept until `to_float`. With
+    `tiles`, an image is cut into these first, and each tile is what goes through.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,7 @@ class Preprocess(BaseModel):
     dtype: Literal["uint8", "uint16"] = "uint8"
     interpolation: Interpolation = "bilinear"
     crop: tuple[float, float, float, float] | None = None
+    tiles: Tiling | None = None
 
     @field_validator("crop")
     @classmethod
@@ -93,15 +96,19 @@ class Preprocess(BaseModel):
         *,
         interpolation: Interpolation = "bilinear",
         crop: tuple[float, float, float, float] | None = None,
+        tiles: Tiling | None = None,
     ) -> Self:
         """Derive the spec from the training images (as `daad.data.decode.probe` describes them).
 
         `image_size` is (height, width), kept as it is, or the short side: the long side then follows the median aspect
         ratio (of the crop, at most 4:1), rounded to a multiple of `multiple`. Channels: 1 if all images have 1, 3 for
-        any mix of 1 and 3, else the common number. uint16 if any image is. Raises DataError, ConfigError.
+        any mix of 1 and 3, else the common number. uint16 if any image is. With `tiles`, the shape is a tile's. Raises
+        DataError, ConfigError.
         """
         if not images:
             raise DataError("no image to derive the preprocessing from; give at least one that can be read")
+        if tiles is not None:
+            images = [image._replace(height=tiles.height, width=tiles.width) for image in images]
         boxes = [cls(height=1, width=1, channels=1, crop=crop).crop_box(i.height, i.width) for i in images]
         slants = [math.log(right - left) - math.log(bottom - top) for left, top, right, bottom in boxes]
         height, width = _size(image_size, statistics.median(slants), multiple)
@@ -112,6 +119,7 @@ class Preprocess(BaseModel):
             dtype="uint16" if any(i.dtype == "uint16" for i in images) else "uint8",
             interpolation=interpolation,
             crop=crop,
+            tiles=tiles,
         )
 
 

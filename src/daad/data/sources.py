@@ -164,6 +164,6 @@ def _capped(reader: Reader, max_pixels: int) -> Reader:
     if height * width > max_pixels or height * width * channels > 4 * max_pixels:
         raise ImageError(
             f"{name}: {width}x{height} pixels of {channels} channels are more than the limit of {max_pixels:,} pixels; "
-            "cut it into tiles or raise max_pixels"
+            "cut it into tiles (--tile, or daad search, does so with TIFF and JPEG 2000) or raise max_pixels"
         )
     return reader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -23,11 +23,14 @@ from daad.artifact.plain import plain
 from daad.artifact.read import read_artifact
 from daad.artifact.store import write_artifact
 from daad.data.preprocess import Preprocess
+from daad.data.sample import Sample
+from daad.data.tiles import Tiling
 from daad.detector.evaluation import Evaluation, evaluate
 from daad.detector.fitting import fit
 from daad.detector.plan import FitPlan, Progress, RunOptions
 from daad.detector.scorer import Scored, score_batch
 from daad.detector.stream import Prepared, batched, prepared, samples_of
+from daad.detector.tiled import judge_whole
 from daad.errors import ArtifactError, ConfigError, ImageError, TrainingError
 from daad.models.base import AnomalyModel
 from daad.scoring.calibration import Calibration
@@ -72,6 +75,8 @@ class Detector:
         seed: int = 0,
         false_alarm_rate: float = 0.05,
         holdout: float = 0.2,
+        tile: int | tuple[int, int] | None = None,
+        overlap: float = 0.25,
         precision: Any = "auto",
         accelerator: str = "auto",
         run: str | Path | None = None,
@@ -87,7 +92,10 @@ class Detector:
         `data`: a folder of good images, an MVTec-style folder (its train/good), a CSV or Parquet manifest, a list of
         paths, arrays or PIL images, or an array (N, H, W, C). `image_size`: the short side the model sees, or
         (height, width), multiples of 16; None: the preset's. A share `holdout` of the images is kept from training to
-        set the threshold for `false_alarm_rate` and the p-values. `run`: a folder for the image cache, the checkpoint
+        set the threshold for `false_alarm_rate` and the p-values. `tile`: a side in image pixels, or (height, width):
+        the model learns tiles of this size instead of whole images, and every image is judged by its tiles, which
+        overlap by the share `overlap`, at full resolution; with fewer than five images, or one too large to be judged
+        whole, the threshold is one of tiles (`calibration.unit`). `run`: a folder for the image cache, the checkpoint
         every `checkpoint_every` steps and the log; with `resume` a stopped run goes on from there. `settings` are those
         of the model (`daad models NAME`). `network`, for ccd-padim and ccd-igd: a module of your own to stand on,
         float images (B, C, H, W) in [0, 1] -> list of feature maps; it is copied, and not trained. The same seed gives
@@ -104,6 +112,8 @@ class Detector:
             seed=seed,
             false_alarm_rate=false_alarm_rate,
             holdout=holdout,
+            tile=tile,
+            overlap=overlap,
             precision=precision,
             accelerator=accelerator,
             settings=settings,
@@ -121,11 +131,14 @@ class Detector:
 
         `source`: a path, folder, layout, array (H, W[, C]) or (N, H, W, C), PIL image, bytes, a list of these, or an
         iterator. An image that cannot be read gives a Prediction with `error`, and the rest go on. Without `maps`,
-        `anomaly_map` and `reconstruction` are None, and there are no `pictures` (regions are still found).
+        `anomaly_map` and `reconstruction` are None, and there are no `pictures` (regions are still found). A detector
+        of tiles gives the highest score among an image's tiles and their maps blended into one, and no reconstruction.
         """
         if batch_size < 1 or workers < 1:
             raise ConfigError(f"batch_size and workers must be at least 1, found {batch_size} and {workers}")
         samples = samples_of(source)  # here and not in the generator: a missing folder is told at once
+        if self.preprocess.tiles is not None:
+            return (self._judge_tiles(sample, maps) for sample in samples)
         images = prepared(samples, self.preprocess, ahead=2 * batch_size, workers=workers)
         return chain.from_iterable(self._judge(batch, maps) for batch in batched(images, batch_size))
 
@@ -159,6 +172,22 @@ class Detector:
     def with_false_alarm_rate(self, rate: float) -> Detector:
         """The same detector with its threshold set for another false-alarm rate, without training."""
         return Detector(self.name, self.model, self.preprocess, self.calibration.with_rate(rate), self.provenance)
+
+    def with_tiles(self, tile: int | tuple[int, int], overlap: float = 0.25) -> Detector:
+        """The same detector judging images by tiles of this size in image pixels, each as the whole images that it
+        learnt from: for images of more of the same. Its threshold and p-values are then of tiles, not of images.
+
+        Raises ConfigError for a detector that learnt tiles already, of another size.
+        """
+        tiling, own = Tiling.of(tile, overlap), self.preprocess.tiles
+        if own is not None and (own.height, own.width) != (tiling.height, tiling.width):
+            raise ConfigError(
+                f"this detector learnt tiles of {own.width}x{own.height} pixels; to judge by {tiling.width}x"
+                f"{tiling.height}, fit again"
+            )
+        preprocess = self.preprocess.model_copy(update={"tiles": tiling})
+        calibration = self.calibration if own == tiling else self.calibration.model_copy(update={"unit": "tile"})
+        return Detector(self.name, self.model, preprocess, calibration, self.provenance)
 
     def save(self, path: str | Path) -> Path:
         """Write the detector to a folder, or to a zip where `path` ends in .zip; an older one there is replaced.
@@ -220,18 +249,31 @@ class Detector:
                 position += 1
 
     def _prediction(self, item: Prepared, scored: Scored, position: int, maps: bool) -> Prediction:
-        score = float(scored.score[position])
         anomaly_map = self.preprocess.map_to_image(scored.anomaly_map[position], item.shape)
+        verdict = self._verdict(item.sample.name, float(scored.score[position]), anomaly_map, maps)
+        if not maps:
+            return verdict
         rebuilt = scored.reconstruction
+        return replace(
+            verdict,
+            reconstruction=None if rebuilt is None else rebuilt[position],
+            pictures={name: picture[position] for name, picture in scored.pictures.items()},
+        )
+
+    def _judge_tiles(self, sample: Sample, maps: bool) -> Prediction:
+        try:
+            return self._verdict(sample.name, *judge_whole(self.model, self.preprocess, sample), maps)
+        except ImageError as error:
+            return Prediction(sample.name, error=str(error))
+
+    def _verdict(self, name: str, score: float, anomaly_map: npt.NDArray[np.float32], maps: bool) -> Prediction:
         return Prediction(
-            name=item.sample.name,
+            name=name,
             score=score,
             p_value=self.calibration.p_value(score),
             is_anomalous=score > self.calibration.threshold,
             regions=find_regions(anomaly_map, self.calibration.map_threshold),
             anomaly_map=anomaly_map if maps else None,
-            reconstruction=rebuilt[position] if maps and rebuilt is not None else None,
-            pictures={name: picture[position] for name, picture in scored.pictures.items()} if maps else {},
         )
 
     def _golden_image(self, count: int = 1) -> npt.NDArray[Any]:

@@ -5,26 +5,31 @@ layout -> probe -> Preprocess -> cache -> hold out -> train -> score held-out ->
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from daad.data.cache import CachedImages
+from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
-from daad.data.sample import Failure
+from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
-from daad.detector.learning import Part, learn, make_ready, part_of
+from daad.detector.learning import Part, Ready, learn, make_ready, part_of
 from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
+from daad.detector.tiled import judge_whole
+from daad.detector.wanted import tile_samples
+from daad.errors import DataError, ImageError
 from daad.models.base import AnomalyModel
-from daad.scoring.calibration import Calibration
+from daad.scoring.calibration import Calibration, Unit
 from daad.training.loop import TrainingSummary
 
 CALIBRATION_BATCH = 16
@@ -51,24 +56,31 @@ def fit(
     """Learn a detector from good images; see `Detector.fit` for the arguments and errors."""
     report = progress or silent
     ready = make_ready(data, plan, options, report, network)
-    training, held_out = _split(ready.cached, plan)
+    training, held_out = _split(ready, plan)
     summary = learn(ready.model, training, plan, options, ready.preprocess, report)
-    calibration = _calibrate(ready.model, ready.preprocess, held_out, plan, report)
-    provenance = _provenance(plan, ready.model, training, held_out, summary, ready.failures)
-    return Fitted(ready.model.requires_grad_(False), ready.preprocess, calibration, provenance, ready.failures)
+    if held_out is None:
+        calibration, failures = _calibrate_whole(ready, plan, report)
+    else:
+        calibration, failures = _calibrate(ready, held_out, plan, report), []
+    failures = [*ready.failures, *failures]
+    provenance = _provenance(plan, ready, training, held_out, summary, failures)
+    return Fitted(ready.model.requires_grad_(False), ready.preprocess, calibration, provenance, failures)
 
 
-def _split(cached: CachedImages, plan: FitPlan) -> tuple[Part, Part]:
-    """Hold out after decoding, so that an image which turns out unreadable costs neither part anything."""
-    training, _ = hold_out(cached.samples, plan.holdout, plan.seed)
+def _split(ready: Ready, plan: FitPlan) -> tuple[Part, Part | None]:
+    """Hold out after decoding, so that an image which turns out unreadable costs neither part anything. None where
+    whole images are held out of tiled ones: they are not among what was prepared."""
+    cached, tiling = ready.cached, ready.preprocess.tiles
+    if ready.whole:
+        return part_of(cached, np.arange(len(cached.samples))), None
+    samples = cached.samples if tiling is None else tile_samples(cached, tiling)
+    training, _ = hold_out(samples, plan.holdout, plan.seed)
     names = {sample.name for sample in training}
-    is_learn = np.array([sample.name in names for sample in cached.samples])
+    is_learn = np.array([sample.name in names for sample in samples])
     return part_of(cached, np.flatnonzero(is_learn)), part_of(cached, np.flatnonzero(~is_learn))
 
 
-def _calibrate(
-    model: AnomalyModel, preprocess: Preprocess, held_out: Part, plan: FitPlan, report: Progress
-) -> Calibration:
+def _calibrate(ready: Ready, held_out: Part, plan: FitPlan, report: Progress) -> Calibration:
     total = len(held_out)
 
     def batches() -> Iterator[Any]:
@@ -76,26 +88,47 @@ def _calibrate(
             yield held_out.images[held_out.rows[start : start + CALIBRATION_BATCH]]
             report("calibrate", min(start + CALIBRATION_BATCH, total), total)
 
-    scores, peaks = zip(*score_all(model, preprocess, batches()), strict=True)
-    return Calibration.from_normals(scores, peaks, plan.false_alarm_rate)
+    scores, peaks = zip(*score_all(ready.model, ready.preprocess, batches()), strict=True)
+    unit: Unit = "image" if ready.preprocess.tiles is None else "tile"
+    return Calibration.from_normals(scores, peaks, plan.false_alarm_rate, unit)
+
+
+def _calibrate_whole(ready: Ready, plan: FitPlan, report: Progress) -> tuple[Calibration, list[Failure]]:
+    """Judge the images that were kept aside as any new image will be judged, tile by tile."""
+    scores, peaks, failures = [], [], []
+    for done, sample in enumerate(ready.whole, start=1):
+        try:
+            judged = judge_whole(ready.model, ready.preprocess, sample)
+        except ImageError as error:
+            failures.append(Failure(sample.name, str(error)))
+        else:
+            scores.append(judged.score)
+            peaks.append(float(judged.anomaly_map.max()))
+        report("calibrate", done, len(ready.whole))
+    if not scores:
+        raise DataError(f"none of the {len(ready.whole)} held-out images can be read; the first: {failures[0].reason}")
+    return Calibration.from_normals(scores, peaks, plan.false_alarm_rate), failures
 
 
 def _provenance(
     plan: FitPlan,
-    model: AnomalyModel,
+    ready: Ready,
     training: Part,
-    held_out: Part,
+    held_out: Part | None,
     summary: TrainingSummary,
     failures: list[Failure],
 ) -> dict[str, Any]:
-    chosen = model.config.model_dump(mode="json", include=set(plan.settings))
+    chosen = ready.model.config.model_dump(mode="json", include=set(plan.settings))
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": plan.seed,
         "preset": plan.preset,
         "settings": chosen,
-        "images": {"fit": len(training), "calibration": len(held_out), "unreadable": len(failures)},
-        "data_fingerprint": {"fit": training.fingerprint, "calibration": held_out.fingerprint},
+        **_counts(ready, training, held_out, failures),
+        "data_fingerprint": {
+            "fit": training.fingerprint,
+            "calibration": held_out.fingerprint if held_out else _fingerprint(ready.whole),
+        },
         "training": asdict(summary),
         "versions": {name: version(name) for name in ("daad", "torch", "numpy", "pillow")},
         "machine": {
@@ -105,3 +138,27 @@ def _provenance(
             "cpu": torch.backends.cpu.get_cpu_capability(),
         },
     }
+
+
+def _counts(ready: Ready, training: Part, held_out: Part | None, failures: list[Failure]) -> dict[str, Any]:
+    """How many images, and tiles of them, each part had."""
+    if ready.preprocess.tiles is None:
+        assert held_out is not None
+        return {"images": {"fit": len(training), "calibration": len(held_out), "unreadable": len(failures)}}
+    images = {sample.name for sample in ready.cached.samples}
+    tiles = {"fit": len(training), "calibration": len(held_out) if held_out else 0}
+    calibration = len(images) if held_out else len(ready.whole)
+    return {"images": {"fit": len(images), "calibration": calibration, "unreadable": len(failures)}, "tiles": tiles}
+
+
+def _fingerprint(samples: list[Sample]) -> str:
+    """The sha256 of names and files, or pixels, of images that are not in the cache."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(sample.name.encode("utf-8", "surrogatepass"))
+        try:
+            content = sample.image.read_bytes() if isinstance(sample.image, Path) else decode(sample.image).tobytes()
+        except (OSError, ImageError):
+            continue  # it is among the failures
+        digest.update(content)
+    return digest.hexdigest()

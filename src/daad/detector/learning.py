@@ -15,15 +15,13 @@ import torch
 from torch import nn
 
 from daad.artifact.build import build
-from daad.data.arrays import ImageInfo
 from daad.data.cache import CachedImages, cache_images
 from daad.data.cache_store import digest_image
-from daad.data.decode import probe
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess, to_float
 from daad.data.sample import Failure, Sample
 from daad.detector.plan import FitPlan, Progress, RunOptions
-from daad.errors import DataError, ImageError
+from daad.detector.wanted import readable, wanted
 from daad.models.base import AnomalyModel
 from daad.training.loop import RunFolder, TrainingSummary, train
 
@@ -32,27 +30,37 @@ Ints = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Ready:
-    """Images and an untrained model that fit each other."""
+    """Images and an untrained model that fit each other; `whole` are images kept aside to be judged as they are."""
 
     model: AnomalyModel
     preprocess: Preprocess
     cached: CachedImages
     failures: list[Failure]
+    whole: list[Sample]
 
 
 def make_ready(
     data: Any, plan: FitPlan, options: RunOptions, report: Progress, network: nn.Module | None = None
 ) -> Ready:
-    """Read the training images of `data` and build the model for their shape; what cannot be read becomes a failure."""
+    """Read the training images of `data`, or tiles of them, and build the model for their shape; what cannot be read
+    becomes a failure."""
     plan.check()
-    samples, headers, unreadable = _readable(read_layout(data, split="train"))
-    preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple())
+    tiling = plan.tiling()
+    found = readable(read_layout(data, split="train"), tiling)
+    headers = [header for _, header in found.good]
+    preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple(), tiles=tiling)
     model = _fresh_model(
         plan, preprocess, network
     )  # before any decoding: a setting that does not fit is refused at once
-    folder = options.folder / "cache" if options.folder and options.cache else None
-    cached = cache_images(samples, preprocess, folder, progress=lambda done, total: report("read", done, total))
-    return Ready(model, preprocess, cached, [*unreadable, *cached.failures])
+    part = wanted(found, plan, preprocess)
+    cached = cache_images(
+        part.samples,
+        preprocess,
+        options.folder / "cache" if options.folder and options.cache else None,
+        windows=part.windows,
+        progress=lambda done, total: report("read", done, total),
+    )
+    return Ready(model, preprocess, cached, [*found.failures, *cached.failures], part.whole)
 
 
 @dataclass(frozen=True)
@@ -103,20 +111,6 @@ def learn(
         )
     model.to("cpu")
     return summary
-
-
-def _readable(samples: list[Sample]) -> tuple[list[Sample], list[ImageInfo], list[Failure]]:
-    good, headers, bad = [], [], []
-    for sample in samples:
-        try:
-            headers.append(probe(sample))
-        except ImageError as error:
-            bad.append(Failure(sample.name, str(error)))
-        else:
-            good.append(sample)
-    if not good:
-        raise DataError(f"none of the {len(samples)} images can be read; the first: {bad[0].reason}")
-    return good, headers, bad
 
 
 def _fresh_model(plan: FitPlan, preprocess: Preprocess, network: nn.Module | None) -> AnomalyModel:

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from daad.artifact.build import preset_settings
+from daad.data.tiles import Tiling
 from daad.errors import ConfigError
 from daad.models.base import ModelConfig, preset
 from daad.models.registry import model_class
@@ -33,6 +34,8 @@ class FitPlan(Settings):
     seed: int = Field(0, ge=0, lt=2**63)
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)
     holdout: float = Field(0.2, gt=0, lt=1)
+    tile: int | tuple[int, int] | None = None
+    overlap: float = Field(0.25, ge=0, le=0.9)
     precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -40,6 +43,10 @@ class FitPlan(Settings):
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to."""
         return preset(model_class(self.model), self.preset).image_size if self.image_size is None else self.image_size
+
+    def tiling(self) -> Tiling | None:
+        """The tiles that images are cut into, if they are."""
+        return None if self.tile is None else Tiling.of(self.tile, self.overlap)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the model but the image's shape: the config's defaults, the preset's, the user's."""
@@ -59,6 +66,7 @@ class FitPlan(Settings):
     def check(self) -> None:
         """Refuse what can be refused before any image is read."""
         preset(model_class(self.model), self.preset)
+        self.tiling()
         model_class(self.model).Config.check_known(self.settings)
         for name in SHAPE:
             if name in self.settings:

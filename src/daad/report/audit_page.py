@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from daad.data.decode import decode
 from daad.data.sample import Failure, Sample
@@ -20,8 +19,8 @@ from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
 from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
+from daad.report.sheet import Cell, contact_sheet
 
-CELL, CAPTION, COLUMNS = 220, 34, 6  # pixels, pixels, cells a row of the contact sheet
 MAX_LISTED = 200
 MAX_GROUPS = 24
 MAX_ALIKE = 6
@@ -47,7 +46,7 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
     not_shown: list[Failure] = []
     leading = list(_leading(audit))[:top]
     pictures = [(row, *pair) for row, sample in leading if (pair := _pictures(audit, sample, not_shown)) is not None]
-    _contact_sheet([(row, image) for row, image, _ in pictures]).save(target / "contact_sheet.png")
+    contact_sheet([_cell(row, image) for row, image, _ in pictures]).save(target / "contact_sheet.png")
     groups = _groups(audit, not_shown)
     count = max(1, 2 * len(pictures) + sum(map(len, groups)))
     limit = min(60_000, PAGE_BYTES // count)
@@ -106,30 +105,9 @@ def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, 
     return [group for group in found if group]
 
 
-def _contact_sheet(pictures: list[tuple[PoolRow, RGB]]) -> Image.Image:
-    """The images in rank order, six a row, with rank, deviations and name beneath."""
-    rows = max(1, -(-len(pictures) // COLUMNS))
-    sheet = Image.new("RGB", (COLUMNS * CELL, rows * (CELL + CAPTION)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(12)
-    for place, (row, picture) in enumerate(pictures):
-        left, top = place % COLUMNS * CELL, place // COLUMNS * (CELL + CAPTION)
-        image = Image.fromarray(picture)
-        image.thumbnail((CELL - 12, CELL - 12))
-        sheet.paste(image, (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2))
-        colour = "#b03a12" if row.suspect else "#40505f"
-        alike = f"  +{row.group_size - 1} alike" if row.group_size > 1 else ""
-        draw.text((left + 6, top + CELL), f"#{row.rank}  {row.deviations:+.1f} sd{alike}", colour, font)
-        draw.text((left + 6, top + CELL + 15), _shortened(row.name, font), "#40505f", font)
-    return sheet
-
-
-def _shortened(name: str, font: Any) -> str:
-    """The end of a name, as much as fits beneath a picture."""
-    text = name.encode("ascii", "replace").decode()
-    while len(text) > 4 and font.getlength(text) > CELL - 12:
-        text = "..." + text[4:].lstrip(".")
-    return text
+def _cell(row: PoolRow, picture: RGB) -> Cell:
+    alike = f"  +{row.group_size - 1} alike" if row.group_size > 1 else ""
+    return Cell(picture, f"#{row.rank}  {row.deviations:+.1f} sd{alike}", row.name, row.suspect)
 
 
 def _headline(audit: Audit) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from daad.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
+Unit = Literal["image", "tile"]
 
 
 class Calibration(BaseModel):
@@ -22,6 +23,8 @@ class Calibration(BaseModel):
     and never of images that the model was trained on or that are anomalous. If a new normal image is exchangeable
     with the held-out ones, it is flagged with a probability of at most `guaranteed_rate`, which is at most
     `false_alarm_rate` unless `note` says otherwise. The guarantee is an average over draws of the held-out images.
+    `unit` says what was held out: images, or tiles of them. With tiles the rate is one of tiles, and an image of many,
+    which is flagged for its worst tile, is flagged far more often.
 
     Raises pydantic's ValidationError (a ValueError): no score, a value that is not finite, lists of unequal length, a
     rate outside (0, 1), an unknown field.
@@ -34,12 +37,17 @@ class Calibration(BaseModel):
     scores: tuple[float, ...]
     map_peaks: tuple[float, ...]
     false_alarm_rate: float
+    unit: Unit = "image"
 
     @classmethod
-    def from_normals(cls, scores: npt.ArrayLike, map_peaks: npt.ArrayLike, false_alarm_rate: float) -> Self:
+    def from_normals(
+        cls, scores: npt.ArrayLike, map_peaks: npt.ArrayLike, false_alarm_rate: float, unit: Unit = "image"
+    ) -> Self:
         """Calibrate on arrays: scores (n,) and map peaks (n,) of held-out normal images, in any order."""
         as_lists = [np.asarray(values, dtype=np.float64).ravel().tolist() for values in (scores, map_peaks)]
-        return cls(scores=tuple(as_lists[0]), map_peaks=tuple(as_lists[1]), false_alarm_rate=false_alarm_rate)
+        return cls(
+            scores=tuple(as_lists[0]), map_peaks=tuple(as_lists[1]), false_alarm_rate=false_alarm_rate, unit=unit
+        )
 
     def with_rate(self, false_alarm_rate: float) -> Self:
         """The same held-out images under another false-alarm rate; nothing is trained again.
@@ -47,7 +55,7 @@ class Calibration(BaseModel):
         Raises ConfigError for a rate outside (0, 1).
         """
         _check_rate(false_alarm_rate)
-        return type(self)(scores=self.scores, map_peaks=self.map_peaks, false_alarm_rate=false_alarm_rate)
+        return self.model_copy(update={"false_alarm_rate": false_alarm_rate})
 
     @property
     def threshold(self) -> float:
@@ -78,9 +86,9 @@ class Calibration(BaseModel):
         if rate * (n + 1) >= 1:
             return None
         return (
-            f"{n} held-out normal {'image' if n == 1 else 'images'} can only promise a false-alarm rate of "
+            f"{n} held-out normal {self.unit if n == 1 else self.unit + 's'} can only promise a false-alarm rate of "
             f"{self.guaranteed_rate:.3g}, not {self.false_alarm_rate:g}: hold out at least {math.ceil(1 / rate) - 1} "
-            f"normal images, or ask for a rate of {_round_up(self.guaranteed_rate):g}."
+            f"normal {self.unit}s, or ask for a rate of {_round_up(self.guaranteed_rate):g}."
         )
 
     @overload

@@ -1,0 +1,35 @@
+"""Pixels without data: which of them are borders and holes, and what stands in for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from daad.data.scenes import Patch
+
+Bools = npt.NDArray[np.bool_]
+
+
+def broad(missing: Bools) -> Bools:
+    """Of missing pixels (h, w) those in areas at least three pixels wide and high: borders and holes, not dead pixels,
+    dead lines, or dark spots that happen to have the value for no data."""
+    padded = np.pad(missing, 2, mode="edge")
+    found: Bools = ndimage.binary_opening(padded, np.ones((3, 3)))[2:-2, 2:-2]
+    return found
+
+
+def filled(pixels: npt.NDArray[Any], valid: Bools) -> npt.NDArray[Any]:
+    """Pixels (h, w, C) with what is not `valid` replaced by the nearest pixel that is."""
+    rows, columns = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    result: npt.NDArray[Any] = pixels[rows, columns]
+    return result
+
+
+def whole(patch: Patch) -> npt.NDArray[Any] | None:
+    """A patch's pixels with single ones and lines filled where they are missing; None where a border or hole is."""
+    if patch.valid is None:
+        return patch.pixels
+    return None if broad(~patch.valid).any() else filled(patch.pixels, patch.valid)

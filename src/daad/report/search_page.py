@@ -1,0 +1,194 @@
+"""What a search leaves on disk: candidates.csv, candidates.geojson, mosaic.png, maps/ and index.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from daad.data.sample import Failure, Sample
+from daad.data.scenes import open_scene
+from daad.data.tiles import Window
+from daad.errors import ImageError
+from daad.report import tables
+from daad.report.cases import PAGE_BYTES, data_uri
+from daad.report.heat import RGB, display_rgb, overlay
+from daad.report.page import render
+from daad.report.sheet import CELL, MARGIN, Cell, contact_sheet
+from daad.scan.candidates import Candidate, as_csv, as_geojson
+from daad.scan.search import SceneFound, Search
+
+MOST_SHOWN = 600  # cells of the mosaic; all candidates are in the CSV
+MOST_ON_PAGE = 60
+MOST_SCENES = 20  # maps on the page; every scene's is in maps/
+MARK = "#ffd166"
+NO_DATA = (128, 128, 128)
+OVERVIEW = 900  # longest side of a scene's map on the page
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A candidate with its picture as a data URI."""
+
+    candidate: Candidate
+    image: str
+
+
+def write_search(found: Search, folder: str | Path) -> Path:
+    """Write the files to `folder` and return the path of the page; the GeoJSON only where a scene lies on Earth."""
+    target = Path(folder)
+    (target / "maps").mkdir(parents=True, exist_ok=True)
+    (target / "candidates.csv").write_text(as_csv(found.candidates), encoding="utf-8", errors="backslashreplace")
+    geojson = as_geojson(found.candidates)
+    if geojson is not None:
+        (target / "candidates.geojson").write_text(geojson, encoding="utf-8", errors="backslashreplace")
+    not_shown: list[Failure] = []
+    crops = list(_crops(found, not_shown))
+    contact_sheet([_cell(candidate, image) for candidate, image in crops]).save(target / "mosaic.png")
+    overviews = []
+    for number, scene in enumerate(found.scenes):
+        picture = overview(scene, found)
+        name = f"{number + 1:03d}-{_safe(scene.name)}.png"
+        picture.save(target / "maps" / name)
+        if number < MOST_SCENES:
+            picture.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.LANCZOS)
+            overviews.append((scene, name, np.asarray(picture)))
+    shown = crops[:MOST_ON_PAGE]
+    limit = min(200_000, PAGE_BYTES // max(1, len(shown) + len(overviews)))
+    page = render(
+        "search.html.j2",
+        title=f"Search of {len(found.scenes):,} scene{'s' if len(found.scenes) > 1 else ''}",
+        headline=_headline(found),
+        tiles=_tiles(found),
+        candidates=[Shown(candidate, data_uri(image, limit)) for candidate, image in shown],
+        scenes=[(scene, name, data_uri(image, limit)) for scene, name, image in overviews],
+        scene_count=len(found.scenes),
+        failures={"Scenes left out or broken off": found.failures, "Candidates not shown": not_shown},
+        provenance=list(tables.flat(found.provenance)),
+    )
+    path = target / "index.html"
+    path.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def overview(scene: SceneFound, found: Search) -> Image.Image:
+    """The scene in small with the heat of its map and the candidates' tiles, numbered; no data is grey."""
+    missing = np.isnan(scene.map)
+    picture = overlay(stretched(np.asarray(scene.thumbnail), ~missing), np.nan_to_num(scene.map), found.map_threshold)
+    picture[missing] = NO_DATA
+    image = Image.fromarray(picture)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(max(12, max(image.size) // 70))
+    own = [candidate for candidate in found.candidates if candidate.scene == scene.name]
+    for candidate in reversed(own):  # the strangest on top
+        left, top, right, bottom = (
+            side // scene.factor for side in (candidate.left, candidate.top, candidate.right, candidate.bottom)
+        )
+        box = (left - 3, top - 3, right + 3, bottom + 3)
+        draw.rectangle(box, outline="black", width=3)
+        draw.rectangle(box, outline=MARK, width=2)
+        if candidate.rank <= 20:
+            x, y = min(box[2] + 2, image.width - 24), max(0, box[1] - 2)
+            draw.text((x, y), str(candidate.rank), MARK, font, stroke_width=2, stroke_fill="black")
+    return image
+
+
+def stretched(image: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> RGB:
+    """For the eye; 16 bits, of which a sensor may use few, are stretched from the 1st to the 99th percentile."""
+    if image.dtype == np.uint8 or not valid.any():
+        return display_rgb(image)
+    low, high = np.percentile(image[valid], [1, 99])
+    scaled = (image.astype(np.float32) - low) / max(high - low, 1) * 255
+    return display_rgb(np.rint(np.clip(scaled, 0, 255)).astype(np.uint8))
+
+
+def _crops(found: Search, not_shown: list[Failure]) -> Iterator[tuple[Candidate, RGB]]:
+    """The candidates' tiles with some ground around them, in rank order; each scene is opened once."""
+    by_scene: dict[str, list[Candidate]] = {}
+    for candidate in found.candidates[:MOST_SHOWN]:
+        by_scene.setdefault(candidate.scene, []).append(candidate)
+    pictures: dict[int, RGB] = {}
+    for sample in found.samples:
+        wanted = by_scene.pop(sample.name, [])
+        if wanted:
+            pictures |= _crops_of(sample, wanted, not_shown)
+    for candidate in found.candidates[:MOST_SHOWN]:
+        if candidate.rank in pictures:
+            yield candidate, pictures[candidate.rank]
+
+
+def _crops_of(sample: Sample, wanted: list[Candidate], not_shown: list[Failure]) -> dict[int, RGB]:
+    pictures = {}
+    try:
+        with open_scene(sample) as scene:
+            for candidate in wanted:
+                around, inner = _around(candidate.window, scene.info.height, scene.info.width)
+                try:
+                    patch = scene.read(around)
+                except ImageError:  # a tile of a broken file whose surroundings are gone
+                    around, inner = candidate.window, (0, 0, candidate.window.width, candidate.window.height)
+                    patch = scene.read(around)
+                valid = np.ones(patch.pixels.shape[:2], bool) if patch.valid is None else patch.valid
+                pixels = patch.pixels if patch.pixels.shape[2] in (1, 3) else patch.pixels[..., :3]
+                picture = stretched(pixels if pixels.shape[2] in (1, 3) else pixels[..., :1], valid)
+                picture[~valid] = NO_DATA
+                pictures[candidate.rank] = _framed(picture, inner)
+    except ImageError as error:
+        not_shown.append(Failure(sample.name, str(error)))
+    return pictures
+
+
+def _around(window: Window, height: int, width: int) -> tuple[Window, tuple[int, int, int, int]]:
+    """A window with half its side more on each side, as far as the scene goes; and where it lies in that."""
+    top, left = max(0, window.top - window.height // 2), max(0, window.left - window.width // 2)
+    bottom = min(height, window.top + window.height * 3 // 2)
+    right = min(width, window.left + window.width * 3 // 2)
+    x, y = window.left - left, window.top - top
+    return Window(top, left, bottom - top, right - left), (x, y, x + window.width, y + window.height)
+
+
+def _framed(picture: RGB, inner: tuple[int, int, int, int]) -> RGB:
+    """At the size of a cell, the tile framed."""
+    scale = (CELL - MARGIN) / max(picture.shape[:2])
+    kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    image = Image.fromarray(picture).resize(size, kind)
+    left, top, right, bottom = (round(side * scale) for side in inner)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((left - 1, top - 1, right, bottom), outline="black", width=3)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=MARK, width=1)
+    return np.asarray(image)
+
+
+def _cell(candidate: Candidate, picture: RGB) -> Cell:
+    where = f"{Path(candidate.scene).name}  {candidate.peak_x}, {candidate.peak_y}"
+    return Cell(picture, f"#{candidate.rank}  {candidate.deviations:+.1f} sd", where)
+
+
+def _safe(name: str) -> str:
+    stem = Path(name).stem.encode("ascii", "replace").decode()
+    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in stem)[:80] or "scene"
+
+
+def _headline(found: Search) -> str:
+    judged = sum(scene.judged for scene in found.scenes)
+    return (
+        f"The {len(found.candidates):,} strangest places among {judged:,} tiles of {found.tiling.width} x "
+        f"{found.tiling.height} pixels, strangest first. A ranking, not a verdict: some place is always the strangest."
+    )
+
+
+def _tiles(found: Search) -> list[tuple[str, str, str]]:
+    pixels = sum(scene.height * scene.width for scene in found.scenes)
+    tiles, judged = sum(scene.tiles for scene in found.scenes), sum(scene.judged for scene in found.scenes)
+    amount = f"{pixels / 1e9:.2f} billion pixels" if pixels >= 1e9 else f"{pixels / 1e6:.1f} million pixels"
+    return [
+        ("Scenes", f"{len(found.scenes):,}", amount),
+        ("Tiles judged", f"{judged:,}", f"{100 * found.tiling.overlap:.3g} % overlap"),
+        ("Not judged", f"{tiles - judged:,}", "tiles with missing data"),
+        ("Left out", f"{len(found.failures):,}", "scenes that could not be read to the end"),
+    ]

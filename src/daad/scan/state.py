@@ -1,0 +1,111 @@
+"""What is known of a scene while it is searched: arrays in memory or mapped from a folder, from which a stopped search
+goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daad.errors import DataError
+from daad.scan.canvas import small_shape
+from daad.training.checkpoint import write_atomically
+
+SAVE_EVERY_S = 2.0
+
+
+class SceneState:
+    """Of a scene of `grid` (rows, columns) of tiles: `scores`, NaN where a tile was not judged; `peaks`, (x, y) of the
+    highest map value of each tile; the small `map` and `thumbnail`; and how many tile rows are `done`."""
+
+    scores: npt.NDArray[np.float64]
+    peaks: npt.NDArray[np.int32]
+    map: npt.NDArray[np.float32]
+    thumbnail: npt.NDArray[Any]
+
+    def __init__(
+        self, folder: Path | None, identity: str, grid: tuple[int, int], shape: tuple[int, int], bands: int, dtype: str
+    ) -> None:
+        self._folder, self._identity, self._saved = folder, identity, monotonic()
+        small = small_shape(*shape)
+        self._wanted: dict[str, tuple[tuple[int, ...], Any, Any]] = {
+            "scores": (grid, np.float64, np.nan),
+            "peaks": ((*grid, 2), np.int32, 0),
+            "map": (small, np.float32, np.nan),
+            "thumbnail": ((*small, bands), np.dtype(dtype), 0),
+        }
+        self.done = 0
+
+    @classmethod
+    def begin(cls, *arguments: Any) -> SceneState:
+        """A scene of which nothing is known yet; what an earlier search left in the folder is replaced."""
+        state = cls(*arguments)
+        if state._folder is not None:
+            state._folder.mkdir(parents=True, exist_ok=True)
+            state._progress.unlink(missing_ok=True)
+        for name, (shape, dtype, value) in state._wanted.items():
+            array = state._new(name, shape, dtype)
+            array[...] = value
+            setattr(state, name, array)
+        return state
+
+    @classmethod
+    def resume(cls, *arguments: Any) -> SceneState:
+        """Where an earlier search of the same scene with the same detector stopped; from the beginning if there was
+        none. Raises DataError for a folder that holds another search."""
+        state = cls(*arguments)
+        found = state._found()
+        if found is None:
+            return cls.begin(*arguments)
+        if found["identity"] != state._identity:
+            raise DataError(
+                f"{state._folder}: holds a search of another scene, or with another detector or other tiles; search "
+                "without --resume, or choose another output"
+            )
+        try:
+            for name, (shape, dtype, _) in state._wanted.items():
+                array = np.load(state._file(name), mmap_mode="r+", allow_pickle=False)
+                if array.shape != shape or array.dtype != dtype:
+                    raise ValueError(f"{name} has the shape {array.shape}")
+                setattr(state, name, array)
+        except (OSError, ValueError, EOFError):
+            return cls.begin(*arguments)  # damaged: what is lost can be searched again
+        state.done = int(found["done"])
+        return state
+
+    def advance(self, done: int, *, finished: bool = False) -> None:
+        """Note that so many tile rows are done; now and then, and at the end, this reaches the disk."""
+        self.done = done
+        if self._folder is None or (not finished and monotonic() - self._saved < SAVE_EVERY_S):
+            return
+        for name in self._wanted:
+            getattr(self, name).flush()
+        write_atomically(self._progress, json.dumps({"identity": self._identity, "done": done}).encode())
+        self._saved = monotonic()
+
+    @property
+    def _progress(self) -> Path:
+        assert self._folder is not None
+        return self._folder / "progress.json"
+
+    def _file(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{name}.npy"
+
+    def _new(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        if self._folder is None:
+            return np.empty(shape, dtype)
+        return np.lib.format.open_memmap(self._file(name), "w+", dtype, shape)
+
+    def _found(self) -> dict[str, Any] | None:
+        if self._folder is None:
+            return None
+        try:
+            found = json.loads(self._progress.read_text(encoding="utf-8"))
+            return found if {"identity", "done"} <= found.keys() else None
+        except (OSError, ValueError, AttributeError):
+            return None

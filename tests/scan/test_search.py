@@ -1,0 +1,213 @@
+"""A search finds what is strange in scenes of any size, goes on after a kill, and leaves no scene unmentioned."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+
+import daad
+from daad import DataError, Detector
+from daad.cli import run
+from daad.report.search_page import write_search
+from daad.scan import canvas, state
+from tests.detector.test_tiled import QUICK, grained
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+SPOT = (333, 470)  # row, column
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    fitted = Detector.fit([grained(1, 256, 256)[0]], tile=32, **{**QUICK, "steps": 120})
+    return fitted.save(tmp_path_factory.mktemp("search") / "detector")
+
+
+def scene(path: Path, pixels: Any, **options: Any) -> Path:
+    """(H, W, 1) pixels as a tiled TIFF."""
+    height, width, _ = pixels.shape
+    shape = {"width": width, "height": height, "count": 1, "dtype": pixels.dtype}
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **tiles, **options) as file:
+        file.write(pixels.transpose(2, 0, 1))
+    return path
+
+
+@pytest.fixture
+def spotted(tmp_path: Path) -> Path:
+    pixels = grained(1, 500, 700, seed=7)[0]
+    pixels[SPOT[0] : SPOT[0] + 12, SPOT[1] : SPOT[1] + 12] = 255
+    place = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    return scene(tmp_path / "scene.tif", pixels, **place)
+
+
+def hits(candidate: Any) -> bool:
+    return bool(abs(candidate.peak_y - SPOT[0] - 6) < 12 and abs(candidate.peak_x - SPOT[1] - 6) < 12)
+
+
+def test_the_strange_place_comes_first_and_once(spotted: Path, detector: Path) -> None:
+    found = daad.search(spotted, detector, top=10)
+    assert hits(found.candidates[0]) and not any(hits(other) for other in found.candidates[1:])
+    assert [candidate.rank for candidate in found.candidates] == list(range(1, 11))
+    (only,) = found.scenes
+    assert only.judged == only.tiles == only.scores.size and only.finished
+    row, column = np.unravel_index(int(np.nanargmax(only.map)), only.map.shape)
+    assert abs(row - SPOT[0] - 6) < 12 and abs(column - SPOT[1] - 6) < 12  # factor 1
+    first = found.candidates[0]
+    assert first.longitude is not None and abs(first.longitude - 15.06) < 0.01 and first.corners
+
+
+def test_the_map_of_the_search_is_the_map_of_predict(spotted: Path, detector: Path) -> None:
+    predicted = daad.load(detector).predict_one(spotted)
+    found = daad.search(spotted, detector)
+    assert predicted.anomaly_map is not None
+    np.testing.assert_allclose(found.scenes[0].map, predicted.anomaly_map, rtol=1e-4, atol=1e-7)
+    assert found.candidates[0].score == pytest.approx(predicted.score, rel=1e-5)
+
+
+def test_any_detector_searches_with_tiles_of_its_size(spotted: Path) -> None:
+    whole = Detector.fit(grained(10, 32, 32), **QUICK)
+    found = daad.search(spotted, whole, top=5)
+    assert (found.tiling.height, found.tiling.width, found.tiling.overlap) == (32, 32, 0.25)
+    assert hits(found.candidates[0])
+    assert daad.search(spotted, whole, tile=(64, 48), overlap=0.5).tiling.width == 48
+
+
+def test_borders_are_never_ranked_and_single_dead_pixels_do_not_matter(tmp_path: Path, detector: Path) -> None:
+    pixels = grained(1, 300, 400, seed=8)[0].clip(1)
+    pixels[:100] = 0
+    pixels[200, 200] = 0
+    path = scene(tmp_path / "x.tif", pixels, nodata=0)
+    found = daad.search(path, detector, top=1000)
+    assert min(candidate.top for candidate in found.candidates) >= 100
+    assert any(c.left <= 200 < c.right and c.top <= 200 < c.bottom for c in found.candidates)
+    (only,) = found.scenes
+    assert np.isnan(only.map[:100]).all() and np.isfinite(only.map[120:200]).all()
+    partly = daad.search(path, detector, top=1000, max_no_data=0.5)
+    assert min(candidate.top for candidate in partly.candidates) < 100 < partly.candidates[0].bottom
+    assert np.isnan(partly.scenes[0].map[:100]).all()
+    no_file_value = scene(tmp_path / "y.tif", pixels)
+    assert daad.search(no_file_value, detector, no_data=0).scenes[0].judged == only.judged
+
+
+def test_scenes_that_fail_are_told_and_what_was_found_before_is_kept(
+    tmp_path: Path, detector: Path, spotted: Path
+) -> None:
+    whole = spotted.read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    Image.fromarray(grained(1, 20, 20)[0, ..., 0]).save(tmp_path / "tiny.png")
+    (tmp_path / "junk.png").write_bytes(b"junk")
+    found = daad.search(tmp_path, detector, top=2000)
+    assert [Path(only.name).name for only in found.scenes] == ["cut.tif", "scene.tif"]
+    cut, good = found.scenes
+    assert not cut.finished and 0 < cut.judged < good.judged == good.tiles
+    reasons = " ".join(failure.reason for failure in found.failures)
+    assert "less than a tile" in reasons and "junk.png" in reasons and "tile rows judged" in reasons
+    assert {Path(candidate.scene).name for candidate in found.candidates} == {"cut.tif", "scene.tif"}
+    write_search(found, tmp_path / "out")
+
+
+@pytest.mark.parametrize("bad", ["absent.tif", "folder"])
+def test_nothing_to_search_is_an_error(tmp_path: Path, detector: Path, bad: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=bad):
+        daad.search(tmp_path / bad, detector)
+    with pytest.raises(DataError, match="no scene was given"):
+        daad.search([], detector)
+    with pytest.raises(DataError, match="none of the 1 scenes can be searched"):
+        daad.search(np.zeros((8, 8), np.uint8), detector)
+
+
+KILLED = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+import daad
+from daad.scan import state
+state.SAVE_EVERY_S = 0.0
+
+def progress(phase, done, total):
+    if done > total * 0.6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+daad.search(sys.argv[1], sys.argv[2], run=sys.argv[3], overlap=float(sys.argv[4]), progress=progress)
+"""
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.7])
+def test_a_killed_search_goes_on_to_the_same_end(
+    spotted: Path, detector: Path, tmp_path: Path, overlap: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canvas, "MAP_SIDE", 200)
+    monkeypatch.setattr(state, "SAVE_EVERY_S", 0.0)
+    script = KILLED.replace("import daad\n", "import daad\nfrom daad.scan import canvas\ncanvas.MAP_SIDE = 200\n", 1)
+    arguments = [str(spotted), str(detector), str(tmp_path / "run"), str(overlap)]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], check=False, env=os.environ)
+    assert done.returncode == -signal.SIGKILL
+    stopped = json.loads((tmp_path / "run" / "scene-00000" / "progress.json").read_text())["done"]
+    judged: list[int] = []
+    resumed = daad.search(
+        spotted,
+        detector,
+        run=tmp_path / "run",
+        overlap=overlap,
+        resume=True,
+        progress=lambda phase, count, total: judged.append(count),
+    )
+    straight = daad.search(spotted, detector, overlap=overlap)
+    assert stopped > 0 and judged[0] > straight.scenes[0].tiles * 0.3
+    assert resumed.candidates == straight.candidates
+    np.testing.assert_array_equal(resumed.scenes[0].map, straight.scenes[0].map)
+    np.testing.assert_array_equal(resumed.scenes[0].thumbnail, straight.scenes[0].thumbnail)
+
+
+def test_another_search_in_the_folder_is_not_gone_on_with(spotted: Path, detector: Path, tmp_path: Path) -> None:
+    daad.search(spotted, detector, run=tmp_path / "run")
+    with pytest.raises(DataError, match="holds a search of another scene"):
+        daad.search(spotted, detector, run=tmp_path / "run", overlap=0.5, resume=True)
+    (tmp_path / "run" / "scene-00000" / "scores.npy").write_bytes(b"damaged")
+    again = daad.search(spotted, detector, run=tmp_path / "run", resume=True)
+    assert hits(again.candidates[0])
+
+
+def test_the_command_writes_what_it_says(
+    spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["-d", str(detector), "-o", str(out), "--top", "7"]
+    assert run(["search", str(spotted), *options]) == 0
+    assert f"y {SPOT[0] // 10}" in capsys.readouterr().out.replace("y 34", "y 33")
+    with (out / "candidates.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 7
+    assert len(json.loads((out / "candidates.geojson").read_text())["features"]) == 7
+    with Image.open(out / "mosaic.png") as mosaic:
+        assert mosaic.size == (6 * 220, 2 * 254)
+    with Image.open(next((out / "maps").iterdir())) as small:
+        assert small.size == (700, 500)
+    page = (out / "index.html").read_text()
+    assert "Search of 1 scene" in page and page.count("data:image") == 8
+    assert run(["search", str(tmp_path), *options, "--resume"]) == 0  # what it wrote itself is no scene
+    assert "Search of 1 scene" in (out / "index.html").read_text()
+
+
+def test_the_command_fails_where_a_scene_fails(
+    spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "junk.png").write_bytes(b"junk")
+    places = [str(spotted), str(tmp_path / "junk.png")]
+    assert run(["search", *places, "-d", str(detector), "-o", str(tmp_path / "out")]) == 1
+    assert "junk.png" in capsys.readouterr().err
+    assert run(["search", str(spotted), "-d", str(tmp_path / "no"), "-o", str(tmp_path / "out")]) == 1
+    assert run(["search", str(spotted), "-d", str(detector), "-o", str(tmp_path / "out"), "--top", "0"]) == 2
