@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, screw, sweep
+from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep
 from benchmarks.ladder import LADDER
 from benchmarks.pages import claims, features, figures, pools, results
+from benchmarks.pages import scenes as scenes_page
 from benchmarks.suite import RESULTS, read_rows
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -22,6 +23,7 @@ SUITES = (
     outliers.SUITE,
     audits.SUITE,
     ccd.SUITE,
+    scenes.SUITE,
 )
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
@@ -36,12 +38,13 @@ def write() -> None:
 def pages() -> dict[Path, str]:
     """Every page by its path, as the committed JSON makes it."""
     rows = {suite.name: read_rows(suite.results) for suite in SUITES}
-    demo, speed = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed"))
+    demo, speed, huge = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed", "huge"))
     return {
         DOCS / "results.md": results.render(rows["ladder"], rows["peers"], demo, speed),
         DOCS / "claims.md": claims.render(rows),
         DOCS / "pools.md": pools.render(rows),
         DOCS / "features.md": features.render(rows["ccd"]),
+        DOCS / "scenes.md": scenes_page.render(rows["scenes"], huge),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages import build, claims, features, pools, results
+from benchmarks.pages import build, claims, features, pools, results, scenes
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
 from benchmarks import peers
@@ -43,16 +43,19 @@ MEASURED = {
     "outliers": {"scores", "images", "outliers", "train_seconds", "last_losses"},
     "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
+    "scenes": {"scores", "tiles"},
     "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
 }
 OF_BASELINES = {
     "outliers": {"scores", "images", "outliers"},
     "ladder": {"image_auroc", "baselines"},
     "one_class": {"image_auroc", "images"},
+    "scenes": {"scores", "tiles"},
 }
 OF_SOME = {
     "peers": {"steps", "batch_size", "bank", "dimensions", "versions"},
     "audits": {"ranking", "audit_seconds"},
+    "scenes": {"to_find", "tiles_learnt", "train_seconds", "last_losses"},
 }
 PROVENANCE = {"commit", "machine", "platform", "python", "threads", "load", "versions"}
 
@@ -110,7 +113,7 @@ def figures(value: Any, name: str = "") -> Iterator[tuple[str, float | None]]:
 
 
 def test_no_result_lies_there_that_no_page_knows() -> None:
-    assert {path.stem for path in RESULTS.glob("*.json")} <= {*SUITES, "demo", "speed"}
+    assert {path.stem for path in RESULTS.glob("*.json")} <= {*SUITES, "demo", "speed", "huge"}
 
 
 def test_the_pages_and_figures_are_what_the_json_says() -> None:
@@ -124,5 +127,7 @@ def failed(suite: Suite) -> list[Row]:
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = results.render(failed(LADDER), failed(peers.SUITE))
     rows = {name: failed(suite) for name, suite in SUITES.items()}
-    text += claims.render(rows) + pools.render(rows) + features.render(rows["ccd"])
+    text += (
+        claims.render(rows) + pools.render(rows) + features.render(rows["ccd"]) + scenes.render(rows["scenes"], None)
+    )
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())
