@@ -38,6 +38,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     good, new = striped(16, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
     for index, image in enumerate(good):
         save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
+    for folder, scene in (("quiet", striped(1, 320, 320, 1)), ("new", striped(1, 160, 160, 1, seed=1))):
+        save_png(tmp_path / "scenes" / folder / "scene.png", scene[0])
     for folder, images in (("new", new), ("labelled/good", new), ("labelled/spot", spotted(new)[0])):
         for index, image in enumerate(images):
             save_png(tmp_path / "photos" / folder / f"{index}.png", image)
@@ -53,7 +55,7 @@ def test_the_commands_of_a_page_work_in_its_order(page: Path, place: Path) -> No
 
 def test_the_readme_shows_every_verb() -> None:
     verbs = {arguments[0] for arguments in commands(ROOT / "README.md")}
-    assert verbs >= {"fit", "predict", "evaluate", "models", "info"}
+    assert verbs >= {"audit", "fit", "predict", "evaluate", "search", "models", "info"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
