@@ -220,19 +220,16 @@ def touched(sample: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 
 def of_pool(is_odd: npt.NDArray[np.bool_], scores: Floats) -> dict[str, float]:
-    """The metrics of one pooled ranking; ties are in the order of images and tiles."""
-    from daad.metrics.ranking import average_precision
+    """The metrics of one pooled ranking."""
+    from daad.metrics import finding, ranking
 
-    order = np.argsort(-scores, kind="stable")
-    precision, share = float(average_precision(is_odd.astype(int), scores)), float(is_odd.mean())
-    background = np.sort(scores[~is_odd])
-    above = len(background) - np.searchsorted(background, scores[is_odd], side="right")
+    labels = is_odd.astype(int)
     return {
-        "average_precision": precision,
-        "improvement_factor": precision / share,
-        "first_detection": int(np.argmax(is_odd[order])) + 1,
-        "random_first_detection": (len(is_odd) + 1) / (int(is_odd.sum()) + 1),
-        "ranked_above": float(above.mean() / len(background)),
+        "average_precision": ranking.average_precision(labels, scores),
+        "improvement_factor": finding.improvement_factor(labels, scores),
+        "first_detection": finding.first_detection(labels, scores),
+        "random_first_detection": finding.expected_first_detection(len(labels), int(labels.sum())),
+        "ranked_above": 1 - ranking.auroc(labels, scores),
     }
 
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep
+from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep, two_stages
 from benchmarks.ladder import LADDER
 from benchmarks.pages import claims, features, figures, pools, results
 from benchmarks.pages import scenes as scenes_page
+from benchmarks.pages import two_stages as two_stages_page
 from benchmarks.suite import RESULTS, read_rows
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -24,6 +25,7 @@ SUITES = (
     audits.SUITE,
     ccd.SUITE,
     scenes.SUITE,
+    two_stages.SUITE,
 )
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
@@ -44,6 +46,7 @@ def pages() -> dict[Path, str]:
         DOCS / "claims.md": claims.render(rows),
         DOCS / "pools.md": pools.render(rows),
         DOCS / "features.md": features.render(rows["ccd"]),
+        DOCS / "two_stages.md": two_stages_page.render(rows["two_stages"]),
         DOCS / "scenes.md": scenes_page.render(rows["scenes"], huge),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages import build, claims, features, pools, results, scenes
+from benchmarks.pages import build, claims, features, pools, results, scenes, two_stages
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
 from benchmarks import peers
@@ -44,6 +44,15 @@ MEASURED = {
     "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
     "scenes": {"scores", "tiles"},
+    "two_stages": {
+        "fidelity",
+        "leak",
+        "pixel_auroc",
+        "image_auroc",
+        "train_seconds",
+        "train_steps",
+        "last_losses",
+    },
     "peers": {"metrics", "by_defect", "images", "size", "budget_seconds", "train_seconds", "images_per_second"},
 }
 OF_BASELINES = {
@@ -127,7 +136,6 @@ def failed(suite: Suite) -> list[Row]:
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = results.render(failed(LADDER), failed(peers.SUITE))
     rows = {name: failed(suite) for name, suite in SUITES.items()}
-    text += (
-        claims.render(rows) + pools.render(rows) + features.render(rows["ccd"]) + scenes.render(rows["scenes"], None)
-    )
+    text += claims.render(rows) + pools.render(rows) + features.render(rows["ccd"])
+    text += scenes.render(rows["scenes"], None) + two_stages.render(rows["two_stages"])
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())

@@ -30,7 +30,7 @@ WIDTHS: Mapping[Size, tuple[int, int, int, int]] = {
     "small": (8, 16, 32, 64),
     "paper": (16, 32, 64, 128),
 }
-LATENT: Mapping[Size, int] = {"nano": 8, "small": 32, "paper": 256}
+LATENT: Mapping[Size, int] = {"nano": 8, "small": 64, "paper": 256}
 MULTIPLE = 4
 
 
