@@ -11,7 +11,7 @@ import rasterio
 from PIL import Image
 
 from daad import ImageError, Sample
-from daad.data import scenes
+from daad.data import raster_scene, scenes
 from daad.data.decode import decode
 from daad.data.gaps import broad, filled
 from daad.data.scenes import open_scene, probe_scene
@@ -125,7 +125,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_file_in_one_huge_block_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "MAX_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(raster_scene, "MAX_BLOCK_BYTES", 1000)
     with pytest.raises(ImageError, match="save it as a tiled TIFF"):
         read(write(tmp_path / "x.tif", PIXELS, blockysize=200))
 
@@ -159,3 +159,61 @@ def test_dead_pixels_and_lines_are_filled_from_beside_them_and_borders_are_not()
     found = filled(pixels, ~missing)
     assert (found[~missing] == pixels[~missing]).all()
     assert abs(int(found[5, 7, 0]) - int(pixels[5, 7, 0])) in (1, 30)
+
+
+def test_transparency_means_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
+    alpha = np.zeros((1, 200, 300), np.uint8)
+    alpha[:, 50:] = 255
+    alpha[:, 120:] = 128
+    bands = np.concatenate([PIXELS, alpha])
+    Image.fromarray(bands.transpose(1, 2, 0)).save(tmp_path / "a.png")
+    write(tmp_path / "a.tif", bands, photometric="rgb", ALPHA="YES")
+    window = Window(0, 0, 200, 300)
+    png, tif = (read(tmp_path / name, window) for name in ("a.png", "a.tif"))
+    np.testing.assert_array_equal(png.pixels, tif.pixels)
+    for found in (png, tif):
+        assert found.valid is not None and (found.valid == (alpha[0] > 0)).all()
+    np.testing.assert_array_equal(png.pixels, decode(tmp_path / "a.png"))
+
+
+def test_no_data_and_nan_of_arrays_are_those_of_files(tmp_path: Path) -> None:
+    floats = (PIXELS[0] / 255).astype(np.float32)
+    floats[:50], floats[60, 60] = 1.0, np.nan
+    np.save(tmp_path / "a.npy", floats)
+    write(tmp_path / "a.tif", floats[None])
+    window = Window(0, 0, 200, 300)
+    of_file = read(tmp_path / "a.tif", window, no_data=1.0)
+    for source in (tmp_path / "a.npy", floats):
+        with open_scene(Sample(source, "a"), no_data=1.0) as scene:
+            found = scene.read(window)
+        assert found.valid is not None and of_file.valid is not None
+        np.testing.assert_array_equal(found.valid, of_file.valid)
+        np.testing.assert_array_equal(found.pixels[found.valid], of_file.pixels[found.valid])
+
+
+def test_odd_depths_are_read_as_decode_reads_them(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS[0] > 120).save(tmp_path / "one.tif")
+    write(tmp_path / "four.tif", PIXELS[:1] // 16, NBITS="4")
+    for name in ("one.tif", "four.tif"):
+        np.testing.assert_array_equal(read(tmp_path / name).pixels, decode(tmp_path / name)[130:194, 190:270])
+
+
+def test_blocks_that_were_never_written_hold_no_data(tmp_path: Path) -> None:
+    path = tmp_path / "part.tif"
+    shape = {"width": 300, "height": 200, "count": 1, "dtype": "uint8", "tiled": True, "SPARSE_OK": "YES"}
+    with rasterio.open(path, "w", driver="GTiff", blockxsize=64, blockysize=64, **shape) as file:
+        file.write(PIXELS[:1, :64], window=((0, 64), (0, 300)))
+    found = read(path, Window(30, 10, 100, 200))
+    assert found.valid is not None and (found.valid == (np.arange(30, 130) < 64)[:, None]).all()
+
+
+def test_a_read_after_closing_is_refused(tmp_path: Path) -> None:
+    with open_scene(Sample(write(tmp_path / "x.tif", PIXELS), "x")) as scene:
+        pass
+    with pytest.raises(ImageError, match="was closed"):
+        scene.read(WHERE)
+
+
+def test_a_name_that_gdal_does_not_take_is_decoded_whole(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "x.tif", PIXELS).rename(tmp_path / "bad\udcff.tif"))
+    assert read(path).pixels.shape == (64, 80, 3)

@@ -139,6 +139,34 @@ def test_a_detector_of_whole_images_may_judge_by_tiles_with_the_rate_of_tiles(de
         detector.with_tiles(64)
 
 
+def test_equal_names_of_different_sizes_are_told_apart() -> None:
+    samples = [Sample(image, "x") for image in grained(3, 64, 80)] + [Sample(grained(1, 96, 128)[0], "x")]
+    samples += [Sample(image, f"{i}") for i, image in enumerate(grained(4, 64, 64))]
+    assert Detector.fit(samples, tile=32, **QUICK).provenance["left_out"] == []
+
+
+def test_one_group_is_told_as_such() -> None:
+    samples = [Sample(image, f"{i}", group="a") for i, image in enumerate(grained(3, 200, 200))]
+    with pytest.raises(DataError, match="all images belong to one group, 'a'"):
+        Detector.fit(samples, tile=32, **QUICK)
+
+
+def test_pictures_are_made_of_all_that_can_be_judged(detector: Detector, tmp_path: Path) -> None:
+    import rasterio
+
+    from daad.cli import run
+
+    place, images = detector.save(tmp_path / "d"), tmp_path / "images"
+    save_png(images / "1.png", grained(1, 64, 64)[0])
+    floats = (grained(1, 64, 64)[0] / 255).astype(np.float32).transpose(2, 0, 1)
+    with rasterio.open(images / "0.tif", "w", driver="GTiff", width=64, height=64, count=1, dtype="float32") as file:
+        file.write(floats)
+    assert (
+        run(["predict", str(place), str(images), "-o", str(tmp_path / "o.csv"), "--pictures", str(tmp_path / "p")]) == 0
+    )
+    assert len(list((tmp_path / "p").iterdir())) == 4
+
+
 def test_evaluation_measures_pixels_of_the_full_image(detector: Detector, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     for i, image in enumerate(grained(6, 96, 128, seed=20)):

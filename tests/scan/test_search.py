@@ -18,10 +18,11 @@ import torch
 from PIL import Image
 
 import daad
-from daad import DataError, Detector
+from daad import DataError, Detector, Sample
 from daad.cli import run
 from daad.report.search_page import write_search
 from daad.scan import canvas, state
+from daad.scan.candidates import as_geojson
 from tests.detector.test_tiled import QUICK, grained
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -156,7 +157,8 @@ def test_a_killed_search_goes_on_to_the_same_end(
     arguments = [str(spotted), str(detector), str(tmp_path / "run"), str(overlap)]
     done = subprocess.run([sys.executable, "-c", script, *arguments], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
-    stopped = json.loads((tmp_path / "run" / "scene-00000" / "progress.json").read_text())["done"]
+    (progress,) = (tmp_path / "run").glob("scene-*/progress.json")
+    stopped = json.loads(progress.read_text())["done"]
     judged: list[int] = []
     resumed = daad.search(
         spotted,
@@ -173,13 +175,93 @@ def test_a_killed_search_goes_on_to_the_same_end(
     np.testing.assert_array_equal(resumed.scenes[0].thumbnail, straight.scenes[0].thumbnail)
 
 
-def test_another_search_in_the_folder_is_not_gone_on_with(spotted: Path, detector: Path, tmp_path: Path) -> None:
-    daad.search(spotted, detector, run=tmp_path / "run")
-    with pytest.raises(DataError, match="holds a search of another scene"):
-        daad.search(spotted, detector, run=tmp_path / "run", overlap=0.5, resume=True)
-    (tmp_path / "run" / "scene-00000" / "scores.npy").write_bytes(b"damaged")
-    again = daad.search(spotted, detector, run=tmp_path / "run", resume=True)
-    assert hits(again.candidates[0])
+def test_only_the_same_search_is_gone_on_with(spotted: Path, detector: Path, tmp_path: Path) -> None:
+    def count(**options: Any) -> int:
+        calls: list[int] = []
+        daad.search(spotted, detector, run=tmp_path / "run", progress=lambda *call: calls.append(call[1]), **options)
+        return len(calls)
+
+    whole = count()
+    assert count(resume=True) == 1 and count(overlap=0.5, resume=True) > whole
+    assert count(resume=True) == 1  # both are kept
+    for state_file in (tmp_path / "run").glob("scene-*/scores.npy"):
+        state_file.write_bytes(b"damaged")
+    assert count(resume=True) == whole
+    assert count() == whole and len(list((tmp_path / "run").glob("scene-*"))) == 1
+    os.utime(spotted, (1, 1))
+    assert count(resume=True) == whole
+
+
+def test_other_pixels_are_another_search(detector: Path, tmp_path: Path) -> None:
+    one, two = grained(2, 64, 64, seed=5)
+    options: dict[str, Any] = {"run": tmp_path / "run", "top": 1}
+    daad.search([one], detector, **options)
+    resumed = daad.search([two], detector, resume=True, **options)
+    assert resumed.candidates == daad.search([two], detector, top=1).candidates
+
+
+@pytest.mark.parametrize("crs", ["IAU_2015:30100", "+proj=longlat +R=1737400", "+proj=geos +h=35785831 +sweep=y"])
+def test_a_scene_that_is_not_on_earth_is_searched_without_a_place(crs: str, tmp_path: Path, detector: Path) -> None:
+    place = {"crs": crs, "transform": rasterio.transform.from_origin(-5e6, 5e6, 20_000, 20_000)}
+    found = daad.search(scene(tmp_path / "moon.tif", grained(1, 64, 64)[0], **place), detector)
+    assert found.candidates and not found.failures
+    assert any(candidate.longitude is None for candidate in found.candidates)
+
+
+def test_a_tile_over_the_date_line_is_a_point(tmp_path: Path, detector: Path) -> None:
+    place = {"crs": "EPSG:4326", "transform": rasterio.transform.from_origin(179.99, 10.0, 0.001, 0.001)}
+    found = daad.search(scene(tmp_path / "line.tif", grained(1, 32, 32)[0], **place), detector)
+    (only,) = found.candidates
+    assert only.longitude is not None and -180 <= only.longitude <= 180 and only.corners == ()
+    assert '"Point"' in (as_geojson(found.candidates) or "")
+
+
+def test_colour_scenes_reach_the_page(tmp_path: Path) -> None:
+    colour = np.repeat(grained(8, 64, 64), 3, axis=3)
+    fitted = Detector.fit(colour, tile=32, **QUICK)
+    Image.fromarray(colour[0]).save(tmp_path / "scene.png")
+    assert write_search(daad.search(tmp_path / "scene.png", fitted), tmp_path / "out").is_file()
+
+
+def test_scenes_of_the_wrong_kind_do_not_stop_the_others(tmp_path: Path, detector: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 256, (5, 40, 6000), dtype=np.uint8)
+    good = grained(1, 64, 64)[0]
+    for number in range(4):
+        with rasterio.open(
+            tmp_path / f"{number}-bad.tif", "w", driver="GTiff", width=6000, height=40, count=5, dtype="uint8"
+        ) as file:
+            file.write(wide)
+        scene(tmp_path / f"{number}-good.tif", good)
+    found = daad.search(tmp_path, detector)
+    assert len(found.scenes) == 4 and len(found.failures) == 4
+    assert all("has 5 channels" in failure.reason for failure in found.failures)
+    assert [p.error is None for p in daad.load(detector).predict(tmp_path)] == [False, True] * 4
+
+
+def test_nothing_judged_is_told(tmp_path: Path, detector: Path) -> None:
+    empty = scene(tmp_path / "empty.tif", np.zeros((64, 64, 1), np.uint8), nodata=0)
+    good = scene(tmp_path / "good.tif", grained(1, 64, 64)[0])
+    (failure,) = daad.search([empty, good], detector).failures
+    assert "every tile holds missing data" in failure.reason
+
+
+def test_a_scene_given_twice_is_one_and_equal_names_are_told_apart(detector: Path, spotted: Path) -> None:
+    assert len(daad.search([spotted, str(spotted)], detector).scenes) == 1
+    pair = [Sample(grained(1, 64, 64, seed=seed)[0], "x") for seed in (1, 2)]
+    assert [only.name for only in daad.search(pair, detector).scenes] == ["x", "x (2)"]
+
+
+def test_too_many_tiles_are_refused_before_any_memory_is_taken(tmp_path: Path, detector: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    shape = {"width": 900_000, "height": 900_000, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", tiled=True, SPARSE_OK="YES", BIGTIFF="YES", **shape):
+        pass
+    with pytest.raises(DataError, match=r"would be 1,406,\d+,\d+ tiles"):
+        daad.search(path, detector)
+    fifo = tmp_path / "fifo.tif"
+    os.mkfifo(fifo)
+    with pytest.raises(DataError, match="not a regular file"):
+        daad.search(fifo, detector)
 
 
 def test_the_command_writes_what_it_says(
@@ -200,6 +282,27 @@ def test_the_command_writes_what_it_says(
     assert "Search of 1 scene" in page and page.count("data:image") == 8
     assert run(["search", str(tmp_path), *options, "--resume"]) == 0  # what it wrote itself is no scene
     assert "Search of 1 scene" in (out / "index.html").read_text()
+
+
+def test_the_command_writes_over_nothing_of_the_users(
+    spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["search", str(tmp_path), "-d", str(detector), "-o", str(tmp_path)]) == 2
+    assert "scenes lie there" in capsys.readouterr().err
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "index.html").write_text("mine")
+    assert run(["search", str(spotted), "-d", str(detector), "-o", str(other)]) == 2
+    assert "that no search wrote" in capsys.readouterr().err and (other / "index.html").read_text() == "mine"
+
+
+def test_an_earlier_search_leaves_nothing_behind(spotted: Path, detector: Path, tmp_path: Path) -> None:
+    out, plain = tmp_path / "out", tmp_path / "plain.png"
+    Image.fromarray(grained(1, 64, 64)[0, ..., 0]).save(plain)
+    for source in (spotted, plain):
+        assert run(["search", str(source), "-d", str(detector), "-o", str(out)]) == 0
+    assert not (out / "candidates.geojson").exists()
+    assert [path.name for path in (out / "maps").iterdir()] == ["001-plain.png"]
 
 
 def test_the_command_fails_where_a_scene_fails(

@@ -205,6 +205,6 @@ def test_a_damaged_log_does_not_stop_a_resume(tmp_path: Path) -> None:
 
 
 def test_two_fits_in_one_run_folder_are_told_apart(tmp_path: Path) -> None:
-    with only_one(tmp_path), pytest.raises(TrainingError, match="another fit is running there"):
+    with only_one(tmp_path), pytest.raises(TrainingError, match="another fit or search is running there"):
         run(tmp_path)
     run(tmp_path)

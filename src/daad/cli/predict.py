@@ -53,6 +53,7 @@ def predict(
     from daad.cli.progress import ProgressBar
     from daad.cli.tables import open_table, prediction_record
     from daad.data.decode import decode
+    from daad.data.scenes import pixels_of
     from daad.detector.detector import Detector
     from daad.detector.stream import samples_of
     from daad.errors import ConfigError
@@ -67,7 +68,7 @@ def predict(
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
     if false_alarm_rate is not None:
         found = found.with_false_alarm_rate(false_alarm_rate)
-    failed = flagged = 0
+    failed, flagged, by_image = 0, 0, found.preprocess.tiles is None
     with open_table(output) as table, ProgressBar() as progress:
         stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=pictures is not None)
         for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
@@ -76,7 +77,7 @@ def predict(
                 failed += 1
                 print(f"not judged: {prediction.error}", file=sys.stderr)
             elif pictures is not None:
-                image = decode(sample.image, name=sample.name)
+                image = decode(sample.image, name=sample.name) if by_image else pixels_of(sample)
                 save_pictures(pictures, prediction, image, found.calibration.map_threshold)
             flagged += bool(prediction.is_anomalous)
             if output is not None:

@@ -131,11 +131,12 @@ def cache_key(samples: Sequence[Sample], preprocess: Preprocess, windows: Sequen
     """What a cache must have been made of to be reused: sources, preprocessing, tiles, and what decodes them."""
     extras = [importlib.util.find_spec(name) is not None for name in ("tifffile", "rasterio")]  # they read what failed
     tiles = windows and hashlib.sha256(json.dumps(windows).encode()).hexdigest()
-    parts = [VERSION, PIL.__version__, extras, preprocess.model_dump_json(), tiles, *map(_source_key, samples)]
+    parts = [VERSION, PIL.__version__, extras, preprocess.model_dump_json(), tiles, *map(source_key, samples)]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
-def _source_key(sample: Sample) -> list[Any]:
+def source_key(sample: Sample) -> list[Any]:
+    """What an image source is, before it is decoded: place, size and time of a file, a hash of anything else."""
     source: Any = sample.image
     if isinstance(source, str | Path):
         place = os.path.abspath(source)  # noqa: PTH100 (Path.resolve would touch the disk for each link)

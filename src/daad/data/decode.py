@@ -10,14 +10,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from daad.data.arrays import ImageInfo, Pixels
-from daad.data.raster import FORMATS
+from daad.data.raster import FORMATS, RasterReader
 from daad.data.sample import ImageSource, Sample
 from daad.data.sources import MAX_PIXELS, default_name, opened
 from daad.errors import ImageError
 
 __all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageInfo", "decode", "decode_mask", "is_image_path", "probe"]
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".npy", ".jp2", ".j2k")
 _ASPECT_TOLERANCE = 0.02
 
 
@@ -48,6 +48,15 @@ def decode(source: ImageSource | str, *, name: str | None = None, max_pixels: in
     """
     with opened(source, name, max_pixels) as reader:
         return reader.read()
+
+
+def opacity(source: ImageSource | str, name: str, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_] | None:
+    """Where an image is not wholly transparent, (H, W), as `decode` turns it; None for one without transparency.
+
+    Raises ImageError.
+    """
+    with opened(source, name, max_pixels) as reader:
+        return reader.opacity() if isinstance(reader, RasterReader) else None
 
 
 def probe(sample: Sample, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:

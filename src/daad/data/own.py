@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+SEARCH_MARK = "daad-search.json"  # in what a search writes, before anything else
 _LOG_COLUMNS = b"stage,step,player,term"
 _PICTURE_KEY = b"iTXtdaad:image\0"  # the first chunk after the header of a picture by daad.report.heat
 _PICTURE_START = 256
@@ -14,12 +15,12 @@ def is_own_folder(folder: Path) -> bool:
     try:
         if (folder / "manifest.json").is_file() and (folder / "weights.safetensors").is_file():
             return True
-        if (folder / "candidates.csv").is_file() and (folder / "mosaic.png").is_file():
+        if (folder / SEARCH_MARK).is_file():
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
             or (folder / "cache" / "index.json").is_file()
-            or (folder / "scene-00000" / "progress.json").is_file()
+            or (folder / SEARCH_MARK).is_file()
             or _start(folder / "log.csv", len(_LOG_COLUMNS)) == _LOG_COLUMNS
         )
     except OSError:  # not allowed to look inside: whoever lists the folder says so

@@ -6,6 +6,7 @@ import warnings
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import (  # imported for what they register: these five and no other format can ever be opened
     BmpImagePlugin,
     Image,
@@ -21,6 +22,7 @@ from daad.errors import ImageError
 _PLUGINS = (BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 ORIENTATION = 0x0112
+JP2_MAGIC = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 MAX_JUNK = 65_536  # bytes between two markers of a JPEG
 # Pillow holds 16-bit colour PNG at 8 bits; unpacked under these raw modes it hands over every byte of it.
 _DEEP_PNG = {"RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"), "LA;16B": ("RGBA",)}
@@ -41,6 +43,8 @@ def open_raster(stream: IO[bytes], name: str) -> Image.Image:
             stream.seek(0)
             patient: Any = _Patience(stream, name) if candidate == "JPEG" else stream
             return factory(patient, "")
+    if prefix.startswith(JP2_MAGIC):
+        raise ImageError(f"{name}: JPEG 2000 is read by tiles alone: fit with --tile, or use daad search")
     raise ImageError(
         f"{name}: is not an image that daad reads (it starts with {prefix!r}); give a PNG, JPEG, BMP, TIFF, WebP "
         "or .npy file, whatever its extension says"
@@ -91,6 +95,16 @@ class RasterReader:
         pixels = _hide_key_colour(pixels, self._image, self._raw_mode)
         pixels = orient(pixels, _orientation(self._image))
         return np.ascontiguousarray(pixels)
+
+    def opacity(self) -> npt.NDArray[np.bool_] | None:
+        """False where the image is wholly transparent, (H, W); None for an image without transparency."""
+        image = self._image
+        if not image.has_transparency_data or image.mode.startswith("I"):
+            return None
+        _load(image)
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))[:, :, None]
+        opaque: npt.NDArray[np.bool_] = orient(alpha, _orientation(image))[..., 0] != 0
+        return opaque
 
     def _read_deep(self) -> Pixels:
         assert self._stream is not None

@@ -9,34 +9,32 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.arrays import MAX_CHANNELS, ROUNDING, ImageInfo, Pixels
-from daad.data.decode import decode, probe
+from daad.data.arrays import ROUNDING, ImageInfo, Pixels
+from daad.data.decode import decode, opacity, probe
+from daad.data.raster import JP2_MAGIC
 from daad.data.sample import Sample
 from daad.data.tiff import read_header
 from daad.data.tiles import Window
 from daad.errors import ImageError
 
-EXTENSIONS = (".tif", ".tiff", ".jp2", ".j2k")
-MAX_SIDE = 10_000_000
-MAX_BLOCK_BYTES = 512 * 2**20  # what the file's own layout forces to be read at once
-CACHE_MEGABYTES = 256
 PLAIN = (1, 2)  # photometric interpretations that are read as they are: grey and RGB
-JP2_MAGIC = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+DEPTHS = (8, 16, 32, 64)
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+Bools = npt.NDArray[np.bool_]
 
 
 class Patch(NamedTuple):
     """Pixels (h, w, C) of a window, and which of them are real, (h, w), None where all are."""
 
     pixels: Pixels
-    valid: npt.NDArray[np.bool_] | None
+    valid: Bools | None
 
 
 class Scene(Protocol):
@@ -46,6 +44,10 @@ class Scene(Protocol):
 
     def read(self, window: Window) -> Patch:
         """The pixels of a window inside the image. Raises ImageError where the file is damaged there."""
+        ...
+
+    def close(self) -> None:
+        """Wait for a read that is under way, and let the file go."""
         ...
 
     @property
@@ -60,157 +62,77 @@ def open_scene(sample: Sample, no_data: float | None = None) -> Iterator[Scene]:
 
     Raises ImageError for what is not an image, cannot be read by windows, or has pixels of unknown range.
     """
-    source, name = sample.image, sample.name
-    with ExitStack() as stack:
-        driver = _driver(source)
-        if driver is not None:
-            yield RasterScene(stack.enter_context(_dataset(source, driver, name)), name, no_data)
-        else:
-            yield WholeScene(decode(source, name=name), name, no_data)
+    source, name, driver = sample.image, sample.name, _driver(sample.image)
+    scene: Scene
+    if driver is None:
+        scene = WholeScene(source, name, no_data)
+    else:
+        from daad.data.raster_scene import RasterScene
+
+        scene = RasterScene(source, driver, name, no_data)
+    with closing(scene):
+        yield scene
 
 
 def probe_scene(sample: Sample) -> ImageInfo:
     """What a scene holds, from its header alone. Raises ImageError."""
-    source = sample.image
-    driver = _driver(source)
-    if driver is None:
+    if _driver(sample.image) is None:
         return probe(sample)
-    with _dataset(source, driver, sample.name) as dataset:
-        return RasterScene(dataset, sample.name, None).info
+    with open_scene(sample) as scene:
+        return scene.info
+
+
+def pixels_of(sample: Sample) -> Pixels:
+    """All pixels of a scene, as its windows hold them. Raises ImageError."""
+    with open_scene(sample) as scene:
+        return scene.read(Window(0, 0, scene.info.height, scene.info.width)).pixels
 
 
 class WholeScene:
-    """An image that is in memory already."""
+    """An image that is decoded whole. What is wholly transparent, NaN or `no_data` holds no data."""
 
-    def __init__(self, pixels: Pixels, name: str, no_data: float | None = None) -> None:
+    def __init__(self, source: Any, name: str, no_data: float | None = None) -> None:
+        raw = _array_of(source)
+        valid = None if raw is None else real(raw.reshape(*raw.shape[:2], -1), no_data)
+        if raw is not None and raw.dtype.kind == "f" and valid is not None:
+            raw = np.where(np.isfinite(raw), raw, 0)
+        pixels = decode(source if raw is None else raw, name=name)
+        if raw is None:
+            valid = both(opacity(source, name), real(pixels, no_data))
         height, width, channels = pixels.shape
         self.info = ImageInfo(height, width, channels, "uint8" if pixels.dtype == np.uint8 else "uint16", name)
-        self._pixels, self._no_data = pixels, no_data
+        self._pixels, self._valid = pixels, valid
 
     geo = None
 
     def read(self, window: Window) -> Patch:
         top, left, height, width = window
-        pixels = self._pixels[top : top + height, left : left + width]
-        return Patch(pixels, _all_or(_real(pixels, self._no_data)))
+        place = slice(top, top + height), slice(left, left + width)
+        return Patch(self._pixels[place], all_or(None if self._valid is None else self._valid[place]))
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-class RasterScene:
-    """An open rasterio dataset; alpha bands, nodata values, masks and NaN say where there is no data."""
-
-    def __init__(self, dataset: Any, name: str, no_data: float | None) -> None:
-        self._dataset, self._no_data = dataset, no_data
-        self._bands = [
-            band for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True) if meaning.name != "alpha"
-        ]
-        self._masked = any(flags != [_all_valid()] for flags in dataset.mask_flag_enums)
-        self.info = _checked(dataset, self._bands, name)
-
-    @property
-    def geo(self) -> Any:
-        return self._dataset if self._dataset.crs is not None and not self._dataset.transform.is_identity else None
-
-    def read(self, window: Window) -> Patch:
-        top, left, height, width = window
-        place = ((top, top + height), (left, left + width))
-        try:
-            bands = self._dataset.read(self._bands, window=place)
-            mask = self._dataset.dataset_mask(window=place) != 0 if self._masked else None
-        except Exception as error:  # rasterio's own, of many kinds
-            raise ImageError(
-                f"{self.info.name}: cannot be read at row {top}, column {left} ({error}); the file is damaged, so copy "
-                "or save it again"
-            ) from None
-        pixels = np.ascontiguousarray(bands.transpose(1, 2, 0))
-        valid = _real(pixels, self._no_data)
-        valid = mask if valid is None else valid if mask is None else valid & mask
-        return Patch(_to_ints(pixels, valid, self.info.name), _all_or(valid))
-
-
-def _driver(source: Any) -> str | None:
-    """What reads a source by windows; None where it is to be decoded whole: it is no such file, rasterio would show it
-    otherwise (palettes, turned images) or is absent. What is wrong with a file is told where it is decoded."""
-    if not isinstance(source, Path):
-        return None
-    try:
-        with source.open("rb") as stream:
-            start = stream.read(8)
-            if start.startswith(JP2_MAGIC):
-                return "JP2OpenJPEG"
-            if not start.startswith(TIFF_MAGIC) or importlib.util.find_spec("rasterio") is None:
-                return None
-            if start.startswith(b"MM\0+"):
-                return "GTiff"
-            header = read_header(stream, source.name)
-            return "GTiff" if header.photometric in PLAIN and header.orientation == 1 else None
-    except Exception:
-        return None
-
-
-@contextmanager
-def _dataset(path: Any, driver: str, name: str) -> Iterator[Any]:
-    try:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ImportError:
-        raise ImageError(f'{name}: JPEG 2000 needs rasterio: pip install "daad[scenes]"') from None
-    with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"))
-        try:
-            dataset = stack.enter_context(rasterio.open(path, driver=driver))
-        except RasterioError as error:
-            raise ImageError(
-                f"{name}: cannot be opened ({error}); the file is damaged, so copy or save it again"
-            ) from None
-        yield dataset
-
-
-def _checked(dataset: Any, bands: list[int], name: str) -> ImageInfo:
-    kinds = sorted({str(dataset.dtypes[band - 1]) for band in bands})
-    if not bands or len(bands) > MAX_CHANNELS:
-        raise ImageError(f"{name}: has {len(bands)} bands beside alpha, and 1 to {MAX_CHANNELS} are read")
-    if len(kinds) > 1 or kinds[0] not in ("uint8", "uint16", "float32", "float64"):
-        raise ImageError(
-            f"{name}: holds {', '.join(kinds)}, which says nothing of where white is; convert to unsigned 8 or 16 bits "
-            "(gdal_translate -ot UInt16 -scale LOW HIGH 0 65535), the same range for every scene"
-        )
-    if any(meaning.name == "palette" for meaning in dataset.colorinterp):
-        raise ImageError(f"{name}: holds numbers of a palette; convert it to RGB (gdal_translate -expand rgb)")
-    if not 1 <= dataset.width <= MAX_SIDE or not 1 <= dataset.height <= MAX_SIDE:
-        raise ImageError(f"{name}: {dataset.width}x{dataset.height} pixels are more than {MAX_SIDE} a side")
-    rows, columns = dataset.block_shapes[0]
-    if rows * columns * len(bands) * np.dtype(kinds[0]).itemsize > MAX_BLOCK_BYTES:
-        raise ImageError(
-            f"{name}: is stored in blocks of {columns}x{rows} pixels, too large to be read by windows; save it as a "
-            "tiled TIFF (gdal_translate -co TILED=YES)"
-        )
-    return ImageInfo(dataset.height, dataset.width, len(bands), "uint8" if kinds[0] == "uint8" else "uint16", name)
-
-
-def _all_valid() -> Any:
-    from rasterio.enums import MaskFlags
-
-    return MaskFlags.all_valid
-
-
-def _real(pixels: npt.NDArray[Any], no_data: float | None) -> npt.NDArray[np.bool_] | None:
+def real(pixels: npt.NDArray[Any], no_data: float | None) -> Bools | None:
     """Where pixels (h, w, C) are numbers, and not `no_data` in every band; None where nothing can be missing."""
-    valid: npt.NDArray[np.bool_] | None = None
-    if pixels.dtype.kind == "f":
-        valid = np.isfinite(pixels).all(axis=2)
-    if no_data is not None:
-        there = (pixels != no_data).any(axis=2)
-        valid = there if valid is None else valid & there
-    return valid
+    valid = np.isfinite(pixels).all(axis=2) if pixels.dtype.kind == "f" else None
+    return both(valid, None if no_data is None else (pixels != no_data).any(axis=2))
 
 
-def _all_or(valid: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+def both(valid: Bools | None, other: Bools | None) -> Bools | None:
+    """Where both say that there is data."""
+    if valid is None or other is None:
+        return other if valid is None else valid
+    return valid & other
+
+
+def all_or(valid: Bools | None) -> Bools | None:
+    """None where all pixels are real."""
     return None if valid is None or valid.all() else valid
 
 
-def _to_ints(pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None, name: str) -> Pixels:
+def to_ints(pixels: npt.NDArray[Any], valid: Bools | None, name: str) -> Pixels:
     """Floats in [0, 1] become 16 bits, as everywhere; what is no data becomes 0."""
     if pixels.dtype.kind != "f":
         return pixels
@@ -223,3 +145,40 @@ def _to_ints(pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None, name
         )
     scaled: Pixels = np.rint(known.clip(0, 1) * 65535).astype(np.uint16)
     return scaled
+
+
+def _array_of(source: Any) -> npt.NDArray[Any] | None:
+    """The numbers of an array or a .npy file as they are; None for any other image, and for what `decode` refuses."""
+    if isinstance(source, Path) and source.suffix.lower() == ".npy":
+        try:
+            source = np.load(source, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+    usable = isinstance(source, np.ndarray) and source.ndim in (2, 3) and source.size and source.dtype.kind in "buf"
+    return source if usable else None
+
+
+def _driver(source: Any) -> str | None:
+    """What reads a source by windows; None where it is to be decoded whole: it is no such file, rasterio would show it
+    otherwise (palettes, turned images, other depths) or is absent. What is wrong with a file is told where it is
+    decoded."""
+    try:
+        if not isinstance(source, Path) or not source.is_file():
+            return None
+        str(source).encode()  # GDAL takes no other names
+        with source.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of damaged headers
+            start = stream.read(8)
+            if start.startswith(JP2_MAGIC):
+                return "JP2OpenJPEG"
+            if not start.startswith(TIFF_MAGIC) or importlib.util.find_spec("rasterio") is None:
+                return None
+            if start.startswith(b"MM\0+"):
+                return "GTiff"
+            header = read_header(stream, source.name)
+            plain = header.photometric in PLAIN and header.orientation == 1 and set(header.bits) <= set(DEPTHS)
+            return "GTiff" if plain else None
+    except ImageError:  # tables of many millions of tiles, which Pillow should not read
+        return "GTiff"
+    except Exception:
+        return None

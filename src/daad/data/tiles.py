@@ -16,6 +16,7 @@ ENOUGH, MOST = 4096, 16_384  # training tiles: overlap until there are enough, d
 FINEST = 8  # training tiles overlap up to a step of an eighth of their side
 BLOCK = 4  # tiles a side of a block that is held out as one
 MOST_BYTES = 2**30
+MOST_JUDGED = 50_000_000  # tiles of one image
 
 
 class Window(NamedTuple):
@@ -63,6 +64,12 @@ class Tiling(BaseModel):
                 "image, or fit with a smaller tile"
             )
         down, across = self.step
+        count = (-(-(height - self.height) // down) + 1) * (-(-(width - self.width) // across) + 1)
+        if count > MOST_JUDGED:
+            raise ImageError(
+                f"{name}: {width}x{height} pixels would be {count:,} tiles, more than {MOST_JUDGED:,}; take larger "
+                "tiles or less overlap, or cut it"
+            )
         return _starts(height, self.height, down), _starts(width, self.width, across)
 
 
@@ -77,31 +84,29 @@ def training_windows(
     most = max(1, min(MOST, MOST_BYTES // tile_bytes))
     divisor = 1
     while True:
-        found = [_windows(size, tiling, divisor, blocks) for size in sizes]
-        if divisor == FINEST or sum(map(len, found)) >= min(ENOUGH, most):
+        grids = [
+            (_side(height, tiling.height, divisor, blocks), _side(width, tiling.width, divisor, blocks))
+            for height, width in sizes
+        ]
+        ends = np.cumsum([len(rows) * len(columns) for rows, columns in grids])
+        total = int(ends[-1])
+        if divisor == FINEST or total >= min(ENOUGH, most):
             break
         divisor *= 2
-    total = sum(map(len, found))
-    if total <= most:
-        return found
-    chosen = np.zeros(total, bool)
-    chosen[np.random.default_rng(seed).permutation(total)[:most]] = True
-    parts = np.split(chosen, np.cumsum([len(windows) for windows in found])[:-1])
-    return [
-        [window for window, kept in zip(windows, part.tolist(), strict=True) if kept]
-        for windows, part in zip(found, parts, strict=True)
-    ]
+    rng = np.random.default_rng(seed)
+    chosen = np.arange(total) if total <= most else np.sort(rng.choice(total, most, replace=False, shuffle=False))
+    found = []
+    for (rows, columns), end in zip(grids, ends.tolist(), strict=True):
+        start = end - len(rows) * len(columns)
+        part = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, end)] - start
+        places = (divmod(index, len(columns)) for index in part.tolist())
+        found.append([Window(rows[i], columns[j], tiling.height, tiling.width) for i, j in places])
+    return found
 
 
 def block_of(window: Window, tiling: Tiling) -> tuple[int, int]:
     """The block of a training tile: squares of BLOCK tiles a side."""
     return window.top // (BLOCK * tiling.height), window.left // (BLOCK * tiling.width)
-
-
-def _windows(size: tuple[int, int], tiling: Tiling, divisor: int, blocks: bool) -> list[Window]:
-    rows = _side(size[0], tiling.height, divisor, blocks)
-    columns = _side(size[1], tiling.width, divisor, blocks)
-    return [Window(top, left, tiling.height, tiling.width) for top in rows for left in columns]
 
 
 def _side(length: int, tile: int, divisor: int, blocks: bool) -> list[int]:

@@ -114,10 +114,10 @@ def judge_whole(model: AnomalyModel, preprocess: Preprocess, sample: Sample) -> 
             done = _lay(full, done, blend.move_to(row.top))
             for tile in row.maps:
                 blend.add(tile.left, tile.values, tile.valid)
-            score = max(score, float(np.nanmax(row.scores, initial=-np.inf)))
+            score = max(score, float(np.fmax.reduce(row.scores, initial=-np.inf)))
         _lay(full, done, blend.move_to(height))
     if not np.isfinite(score):
-        raise ImageError(f"{sample.name}: no tile of it is free of missing data; use daad search with --max-no-data")
+        raise ImageError(f"{sample.name}: no tile of it is free of missing data, so it cannot be judged")
     return Judged(score, full)
 
 

@@ -64,12 +64,12 @@ def wanted(found: Readable, plan: FitPlan, preprocess: Preprocess) -> Wanted:
     tiling = preprocess.tiles
     if tiling is None:
         return Wanted(samples, None, [])
-    sizes = {sample.name: (header.height, header.width) for sample, header in found.good}
-    by_image = len(sizes) >= FEW and all(height * width <= MAX_PIXELS for height, width in sizes.values())
+    sizes = {id(sample): (header.height, header.width) for sample, header in found.good}
+    by_image = len(found.good) >= FEW and all(height * width <= MAX_PIXELS for height, width in sizes.values())
     learned, whole = hold_out(samples, plan.holdout, plan.seed) if by_image else (samples, [])
     tile_bytes = preprocess.height * preprocess.width * preprocess.channels * (2 if preprocess.dtype == "uint16" else 1)
     windows = training_windows(
-        [sizes[sample.name] for sample in learned], tiling, plan.seed, blocks=not by_image, tile_bytes=tile_bytes
+        [sizes[id(sample)] for sample in learned], tiling, plan.seed, blocks=not by_image, tile_bytes=tile_bytes
     )
     return Wanted(learned, windows, whole)
 
@@ -82,6 +82,11 @@ def tile_samples(cached: CachedImages, tiling: Tiling) -> list[Sample]:
         group = sample.group if sample.group is not None else f"{sample.name} block {block}"
         tiles.append(Sample(None, f"{sample.name} row {top} column {left}", group=group))
     if len({tile.group for tile in tiles}) < 2:
+        if cached.samples[0].group is not None:
+            raise DataError(
+                f"all images belong to one group, {cached.samples[0].group!r}, and what belongs together is not split: "
+                "give others too, some are held out to set the threshold"
+            )
         raise DataError(
             f"the images hold {len(tiles)} tiles side by side in one block, and other blocks are held out to set the "
             "threshold: give more or larger images, or a smaller tile"

@@ -15,6 +15,7 @@ from PIL import Image
 from daad.data.decode import decode, decode_mask
 from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Failure, Sample
+from daad.data.scenes import pixels_of
 from daad.detector.evaluation import mask_name
 from daad.errors import ImageError
 from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
@@ -118,7 +119,8 @@ def _case(
 ) -> Case:
     if prediction.error is not None or prediction.anomaly_map is None:
         raise ImageError(prediction.error or "the detector gave no anomaly map")
-    image = decode(sample.image, name=sample.name)
+    whole = detector.preprocess.tiles is None
+    image = decode(sample.image, name=sample.name) if whole else pixels_of(sample)
     if image.shape[:2] != prediction.anomaly_map.shape:
         raise ImageError(f"{sample.name}: the image has changed size since it was judged")
     threshold = detector.calibration.threshold

@@ -22,6 +22,7 @@ from daad.report.page import render
 from daad.report.sheet import CELL, MARGIN, Cell, contact_sheet
 from daad.scan.candidates import Candidate, as_csv, as_geojson
 from daad.scan.search import SceneFound, Search
+from daad.scan.state import mark
 
 MOST_SHOWN = 600  # cells of the mosaic; all candidates are in the CSV
 MOST_ON_PAGE = 60
@@ -42,7 +43,10 @@ class Shown:
 def write_search(found: Search, folder: str | Path) -> Path:
     """Write the files to `folder` and return the path of the page; the GeoJSON only where a scene lies on Earth."""
     target = Path(folder)
-    (target / "maps").mkdir(parents=True, exist_ok=True)
+    mark(target)
+    (target / "maps").mkdir(exist_ok=True)
+    for old in [target / "candidates.geojson", *(target / "maps").glob("[0-9]*-*.png")]:  # of an earlier search
+        old.unlink(missing_ok=True)
     (target / "candidates.csv").write_text(as_csv(found.candidates), encoding="utf-8", errors="backslashreplace")
     geojson = as_geojson(found.candidates)
     if geojson is not None:
@@ -134,7 +138,7 @@ def _crops_of(sample: Sample, wanted: list[Candidate], not_shown: list[Failure])
                     patch = scene.read(around)
                 valid = np.ones(patch.pixels.shape[:2], bool) if patch.valid is None else patch.valid
                 pixels = patch.pixels if patch.pixels.shape[2] in (1, 3) else patch.pixels[..., :3]
-                picture = stretched(pixels if pixels.shape[2] in (1, 3) else pixels[..., :1], valid)
+                picture = stretched(pixels if pixels.shape[2] in (1, 3) else pixels[..., :1], valid).copy()
                 picture[~valid] = NO_DATA
                 pictures[candidate.rank] = _framed(picture, inner)
     except ImageError as error:

@@ -103,20 +103,19 @@ def as_csv(candidates: Sequence[Candidate]) -> str:
 
 
 def as_geojson(candidates: Sequence[Candidate]) -> str | None:
-    """The candidates that lie somewhere on Earth as polygons (RFC 7946, WGS 84); None where none does."""
-    features = [_feature(candidate) for candidate in candidates if candidate.corners]
+    """The candidates that lie somewhere on Earth as polygons, or points where a tile crosses the date line or a pole
+    (RFC 7946, WGS 84); None where none does."""
+    features = [_feature(candidate) for candidate in candidates if candidate.longitude is not None]
     if not features:
         return None
     return json.dumps({"type": "FeatureCollection", "features": features}, indent=1, allow_nan=False)
 
 
 def _feature(candidate: Candidate) -> dict[str, Any]:
-    ring = [list(corner) for corner in reversed(candidate.corners)]  # counter-clockwise, as the format asks
     facts = asdict(candidate)
     del facts["corners"]
-    return {
-        "type": "Feature",
-        "id": candidate.rank,
-        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
-        "properties": facts,
-    }
+    geometry: dict[str, Any] = {"type": "Point", "coordinates": [candidate.longitude, candidate.latitude]}
+    if candidate.corners:
+        ring = [list(corner) for corner in reversed(candidate.corners)]  # counter-clockwise, as the format asks
+        geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return {"type": "Feature", "id": candidate.rank, "geometry": geometry, "properties": facts}

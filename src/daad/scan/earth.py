@@ -14,21 +14,18 @@ WGS84 = "EPSG:4326"
 
 def located(candidates: Sequence[Candidate], dataset: Any) -> list[Candidate]:
     """Candidates with longitude and latitude of the peak's pixel centre and of the tile's corners, through the
-    reference system of a rasterio dataset; as they are where it gives no place."""
-    from rasterio.errors import RasterioError
+    reference system of a rasterio dataset; each as it is where that gives no place on Earth."""
     from rasterio.transform import xy
     from rasterio.warp import transform
 
     if not candidates:
         return []
     points = [point for candidate in candidates for point in _points(candidate)]
+    columns, rows = zip(*points, strict=True)
     try:
-        columns, rows = zip(*points, strict=True)
         xs, ys = xy(dataset.transform, rows, columns, offset="ul")
         longitudes, latitudes = transform(dataset.crs, WGS84, xs, ys)
-    except (RasterioError, ValueError):  # a reference system that is not of the Earth, such as the Moon's
-        return list(candidates)
-    if not all(map(math.isfinite, [*longitudes, *latitudes])):
+    except Exception:  # GDAL's own, of many kinds: a reference system of the Moon, a place off the globe
         return list(candidates)
     places = list(zip(longitudes, latitudes, strict=True))
     return [_at(candidate, places[5 * i : 5 * i + 5]) for i, candidate in enumerate(candidates)]
@@ -42,5 +39,10 @@ def _points(candidate: Candidate) -> list[tuple[float, float]]:
 
 
 def _at(candidate: Candidate, places: list[tuple[float, float]]) -> Candidate:
+    """Without corners where the tile reaches over the date line or a pole; RFC 7946 has no such polygon."""
     peak, *corners = ((round(x, 7), round(y, 7)) for x, y in places)
-    return replace(candidate, longitude=peak[0], latitude=peak[1], corners=tuple(corners))
+    longitude, latitude = (peak[0] + 180) % 360 - 180, peak[1]
+    if not (math.isfinite(longitude) and abs(latitude) <= 90):
+        return candidate
+    whole = all(abs(x) <= 180 and abs(y) <= 90 for x, y in corners)
+    return replace(candidate, longitude=round(longitude, 7), latitude=latitude, corners=tuple(corners) if whole else ())

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from daad.data.arrays import ImageInfo
+from daad.data.cache_store import source_key
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import Scene, open_scene, probe_scene
 from daad.data.tiles import Tiling
@@ -27,7 +28,7 @@ from daad.errors import DataError, ImageError
 from daad.scan.candidates import Candidate, deviations, pooled, strangest
 from daad.scan.canvas import factor_of, lay_map, lay_pixels
 from daad.scan.earth import located
-from daad.scan.state import SceneState
+from daad.scan.state import SceneState, search_folder
 from daad.settings import Settings
 
 
@@ -88,7 +89,6 @@ class Search:
 class _Job:
     """A scene of which the header is known."""
 
-    number: int
     sample: Sample
     info: ImageInfo
     grid: tuple[list[int], list[int]]
@@ -111,23 +111,22 @@ def search_scenes(
     tiling = plan.tiling(detector)
     report = progress or silent
     jobs, failures = _jobs(samples, tiling)
-    if not jobs:
-        raise DataError(f"none of the {len(samples)} scenes can be searched; the first: {failures[0].reason}")
     total, done = sum(job.tiles for job in jobs), 0
     found: list[SceneFound] = []
     candidates: list[list[Candidate]] = []
-    for job in jobs:
+    with search_folder(folder, resume=resume) as place:
+        for job in jobs:
 
-        def count(tiles: int, before: int = done) -> None:
-            report("search", before + tiles, total)
+            def count(tiles: int, before: int = done) -> None:
+                report("search", before + tiles, total)
 
-        scene, places, failure = _search_one(job, detector, plan, tiling, folder, resume, count)
-        done += job.tiles
-        report("search", done, total)
-        failures += [failure] if failure else []
-        if scene is not None:
-            found.append(scene)
-            candidates.append(places)
+            scene, places, failure = _search_one(job, detector, plan, tiling, place, resume, count)
+            done += job.tiles
+            report("search", done, total)
+            failures += [failure] if failure else []
+            if scene is not None:
+                found.append(scene)
+                candidates.append(places)
     if not found:
         raise DataError(f"none of the {len(samples)} scenes can be searched; the first: {failures[0].reason}")
     best = pooled(candidates, plan.top, per_scene=plan.per_scene)
@@ -142,10 +141,10 @@ def search_scenes(
 
 def _jobs(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_Job], list[Failure]]:
     jobs, failures = [], []
-    for number, sample in enumerate(samples):
+    for sample in samples:
         try:
             info = probe_scene(sample)
-            jobs.append(_Job(number, sample, info, tiling.grid(info.height, info.width, sample.name)))
+            jobs.append(_Job(sample, info, tiling.grid(info.height, info.width, sample.name)))
         except ImageError as error:
             failures.append(Failure(sample.name, str(error)))
     return jobs, failures
@@ -160,19 +159,23 @@ def _search_one(
     resume: bool,
     report: Any,
 ) -> tuple[SceneFound | None, list[Candidate], Failure | None]:
-    failure = None
+    failure, name = None, job.sample.name
     try:
         with open_scene(job.sample, plan.no_data) as scene:
             state = _state(job, scene, detector, plan, tiling, folder, resume)
             try:
                 _scan(scene, state, job, detector, plan, tiling, report)
             except ImageError as error:
-                failure = Failure(job.sample.name, f"{error} (tile rows judged: {state.done} of {len(job.grid[0])})")
+                if not state.done:
+                    raise
+                failure = Failure(name, f"{error} (tile rows judged: {state.done} of {len(job.grid[0])})")
             places = _candidates(job, state, detector, plan, tiling)
             if scene.geo is not None:
                 places = located(places, scene.geo)
     except ImageError as error:
-        return None, [], Failure(job.sample.name, str(error))
+        return None, [], Failure(name, str(error))
+    if not places and failure is None:
+        failure = Failure(name, f"{name}: every tile holds missing data, so none was judged; see --max-no-data")
     height, width = job.info.height, job.info.width
     judged = int(np.isfinite(state.scores).sum())
     return (
@@ -238,9 +241,9 @@ def _note(state: SceneState, number: int, row: TileRow, lefts: list[int], factor
 def _state(
     job: _Job, scene: Scene, detector: Detector, plan: SearchPlan, tiling: Tiling, folder: Path | None, resume: bool
 ) -> SceneState:
-    place = None if folder is None else folder / f"scene-{job.number:05d}"
-    info, (tops, lefts) = job.info, job.grid
     identity = _identity(job, detector, plan, tiling)
+    place = None if folder is None else folder / f"scene-{identity[:16]}"
+    info, (tops, lefts) = job.info, job.grid
     open_state = SceneState.resume if resume and place is not None else SceneState.begin
     grid, bands = (len(tops), len(lefts)), 3 if info.channels >= 3 else 1
     return open_state(place, identity, grid, (info.height, info.width), bands, info.dtype)
@@ -252,11 +255,9 @@ def _identity(job: _Job, detector: Detector, plan: SearchPlan, tiling: Tiling) -
     for name, tensor in sorted(detector.model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
-    source = job.sample.image
-    status = [source.stat().st_size, source.stat().st_mtime_ns] if isinstance(source, Path) else []
     settings = [detector.name, detector.model.config.model_dump(mode="json"), tiling.model_dump(mode="json")]
     parts = [*settings, detector.preprocess.model_dump(mode="json"), plan.max_no_data, plan.no_data]
-    digest.update(json.dumps([job.sample.name, *map(str, job.info), status, *parts]).encode())
+    digest.update(json.dumps([source_key(job.sample), *map(str, job.info), *parts]).encode())
     return digest.hexdigest()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +13,53 @@ from daad.data.decode import EXTENSIONS
 from daad.data.layouts import as_sample
 from daad.data.own import is_own_folder, is_own_picture
 from daad.data.sample import Sample, printable
-from daad.data.scenes import EXTENSIONS as SCENE_EXTENSIONS
 from daad.errors import DataError
-
-READ = {*EXTENSIONS, *SCENE_EXTENSIONS}
 
 
 def scene_samples(scenes: Any) -> list[Sample]:
-    """One sample a scene, folders by name with all below them. Raises DataError for a path that is not there, and where
-    there is no scene."""
+    """One sample a scene, each of a name of its own, folders by name with all below them; a file given twice is one
+    scene. Raises DataError for a path that is not there, and where there is no scene."""
     items = [scenes] if isinstance(scenes, str | bytes | Path | np.ndarray | Sample) else list(scenes)
     samples: list[Sample] = []
     for item in items:
         if isinstance(item, str | Path):
-            samples += _of_path(Path(item))
+            samples += _of_path(item)
         else:
             samples.append(as_sample(item, len(samples)))
     if not samples:
         raise DataError("no scene was given; give files, folders or arrays")
-    return samples
+    places = [sample.image.resolve() if isinstance(sample.image, Path) else i for i, sample in enumerate(samples)]
+    first = dict(zip(reversed(places), reversed(samples), strict=True))
+    return _named_apart([first[place] for place in dict.fromkeys(places)])
 
 
-def _of_path(path: Path) -> list[Sample]:
-    if not path.exists():
-        raise DataError(f"{path}: does not exist; give an image, or a folder of images")
+def _named_apart(samples: list[Sample]) -> list[Sample]:
+    """Samples of equal names get a number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for sample in samples:
+        seen[sample.name] += 1
+        count = seen[sample.name]
+        found.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
+    return found
+
+
+def _of_path(item: str | Path) -> list[Sample]:
+    path = Path(item)
+    if item == "" or not path.exists():
+        raise DataError(f"{str(item) or 'an empty path'}: does not exist; give an image, or a folder of images")
     if not path.is_dir():
         return [Sample(path, printable(path))]
-    own = [folder for folder in path.rglob("*") if folder.is_dir() and is_own_folder(folder)]
+    folders = [path, *(each for each in path.rglob("*") if each.is_dir())]
+    own = [folder for folder in folders if is_own_folder(folder)]
     found = sorted(
         each
         for each in path.rglob("*")
-        if each.suffix.lower() in READ
+        if each.suffix.lower() in EXTENSIONS
         and each.is_file()
         and not is_own_picture(each)
         and not any(each.is_relative_to(folder) for folder in own)
     )
     if not found:
-        raise DataError(f"{path}: holds no image ({', '.join(sorted(READ))})")
+        raise DataError(f"{path}: holds no image ({', '.join(EXTENSIONS)}) beside what daad wrote itself")
     return [Sample(each, printable(each)) for each in found]

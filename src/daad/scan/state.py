@@ -4,6 +4,9 @@ goes on."""
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -11,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daad.errors import DataError
+from daad.data.own import SEARCH_MARK
 from daad.scan.canvas import small_shape
 from daad.training.checkpoint import write_atomically
+from daad.training.lock import only_one
 
 SAVE_EVERY_S = 2.0
 
@@ -56,16 +60,11 @@ class SceneState:
     @classmethod
     def resume(cls, *arguments: Any) -> SceneState:
         """Where an earlier search of the same scene with the same detector stopped; from the beginning if there was
-        none. Raises DataError for a folder that holds another search."""
+        none, or if it is damaged."""
         state = cls(*arguments)
-        found = state._found()
-        if found is None:
+        done = state._found()
+        if done is None:
             return cls.begin(*arguments)
-        if found["identity"] != state._identity:
-            raise DataError(
-                f"{state._folder}: holds a search of another scene, or with another detector or other tiles; search "
-                "without --resume, or choose another output"
-            )
         try:
             for name, (shape, dtype, _) in state._wanted.items():
                 array = np.load(state._file(name), mmap_mode="r+", allow_pickle=False)
@@ -73,8 +72,8 @@ class SceneState:
                     raise ValueError(f"{name} has the shape {array.shape}")
                 setattr(state, name, array)
         except (OSError, ValueError, EOFError):
-            return cls.begin(*arguments)  # damaged: what is lost can be searched again
-        state.done = int(found["done"])
+            return cls.begin(*arguments)
+        state.done = done
         return state
 
     def advance(self, done: int, *, finished: bool = False) -> None:
@@ -101,11 +100,33 @@ class SceneState:
             return np.empty(shape, dtype)
         return np.lib.format.open_memmap(self._file(name), "w+", dtype, shape)
 
-    def _found(self) -> dict[str, Any] | None:
+    def _found(self) -> int | None:
+        """Tile rows that are done, if this scene was begun with all the same."""
         if self._folder is None:
             return None
         try:
             found = json.loads(self._progress.read_text(encoding="utf-8"))
-            return found if {"identity", "done"} <= found.keys() else None
-        except (OSError, ValueError, AttributeError):
+            done = int(found["done"])
+            return done if found["identity"] == self._identity and 0 <= done <= self._wanted["scores"][0][0] else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+@contextmanager
+def search_folder(folder: Path | None, *, resume: bool) -> Iterator[Path | None]:
+    """A folder for the states of one search at a time; without `resume`, those of earlier ones are removed."""
+    if folder is None:
+        yield None
+        return
+    with only_one(folder):
+        mark(folder)
+        if not resume:
+            for old in folder.glob("scene-*"):
+                shutil.rmtree(old, ignore_errors=True)
+        yield folder
+
+
+def mark(folder: Path) -> None:
+    """Say that this folder is a search's own, so that what lies there is never taken for a scene."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / SEARCH_MARK, b'{"kind": "daad-search"}\n')

@@ -1,4 +1,4 @@
-"""One training at a time in a run folder: two would write over each other's checkpoint."""
+"""One fit or search at a time in a run folder: two would write over each other's state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ except ImportError:  # a platform without it does without the lock
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold `folder/lock` while training; TrainingError where another process holds it. A killed holder lets go."""
+    """Hold `folder/lock` while working there; TrainingError where another process holds it. A killed holder lets go."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         if fcntl is not None:
@@ -24,6 +24,6 @@ def only_one(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise TrainingError(
-                    f"{folder}: another fit is running there; wait for it, or choose another output"
+                    f"{folder}: another fit or search is running there; wait for it, or choose another output"
                 ) from None
         yield
