@@ -122,7 +122,10 @@ class UTAD(AnomalyModel):
                 "map_sigma": 4.0,
             },
         ),
-        "small": Preset(64, {"size": "small", "steps": 300, "batch_size": 16, "expert_steps": 500}),
+        "small": Preset(
+            64,
+            {"size": "small", "steps": 600, "batch_size": 16, "expert_steps": 1000, "expert_learning_rate": 5e-4},
+        ),
     }
     config: UTADConfig
     bank: Tensor
