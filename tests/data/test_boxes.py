@@ -1,0 +1,176 @@
+"""Labelled boxes: every format gives the same boxes, and what is wrong with single ones is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from daad import DataError
+from daad.data.boxes import BoxSet, read_boxes
+
+NAN = float("nan")
+SIDE = (60, 80)  # height, width
+BOXES = {"a": [(10, 20, 30, 40, "spot"), (0, 0, 5, 60, "line")], "b": [(70, 50, 80, 60, "spot")], "c": []}
+
+
+def images(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in BOXES:
+        Image.fromarray(np.full(SIDE, 99, np.uint8)).save(folder / f"{name}.png")
+
+
+def coco(place: Path, extra: list[dict[str, Any]] | None = None) -> Path:
+    images(place / "images")
+    names = list(BOXES)
+    annotations: list[dict[str, Any]] = [
+        {"image_id": names.index(name), "category_id": 7 if kind == "spot" else 3, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+        for name, boxes in BOXES.items()
+        for x0, y0, x1, y1, kind in boxes
+    ]
+    body = {
+        "images": [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(names)],
+        "annotations": annotations + (extra or []),
+        "categories": [{"id": 7, "name": "spot"}, {"id": 3, "name": "line"}],
+    }
+    (place / "train.json").write_text(json.dumps(body))
+    return place
+
+
+def voc(place: Path) -> Path:
+    images(place / "JPEGImages")
+    (place / "Annotations").mkdir()
+    for name, boxes in BOXES.items():
+        things = "".join(
+            f"<object><name>{kind}</name><bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax>"
+            f"<ymax>{y1}</ymax></bndbox></object>"
+            for x0, y0, x1, y1, kind in boxes
+        )
+        text = f"<annotation><filename>{name}.png</filename>{things}</annotation>"
+        (place / "Annotations" / f"{name}.xml").write_text(text)
+    return place
+
+
+def yolo(place: Path) -> Path:
+    images(place / "images" / "train")
+    (place / "labels" / "train").mkdir(parents=True)
+    height, width = SIDE
+    for name, boxes in list(BOXES.items())[:2]:  # c has no file: a negative
+        lines = [
+            f"{0 if kind == 'line' else 1} {(x0 + x1) / 2 / width} {(y0 + y1) / 2 / height} {(x1 - x0) / width} "
+            f"{(y1 - y0) / height}\n"
+            for x0, y0, x1, y1, kind in boxes
+        ]
+        (place / "labels" / "train" / f"{name}.txt").write_text("".join(lines))
+    (place / "data.yaml").write_text("names: [line, spot]\n")
+    return place
+
+
+def masks(place: Path) -> Path:
+    images(place / "train" / "good")
+    for name, boxes in BOXES.items():
+        kinds = sorted({box[4] for box in boxes}) or ["good"]
+        kind = kinds[-1]
+        images(place / "test" / kind)
+        for other in set(BOXES) - {name}:
+            path = place / "test" / kind / f"{other}.png"
+            if not (place / "ground_truth" / kind / f"{other}_mask.png").exists() and kind != "good":
+                path.unlink()
+        if kind == "good":
+            continue
+        mask = np.zeros(SIDE, np.uint8)
+        for x0, y0, x1, y1, _ in boxes:
+            mask[y0:y1, x0:x1] = 255
+        (place / "ground_truth" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(place / "ground_truth" / kind / f"{name}_mask.png")
+    return place
+
+
+def as_sets(found: BoxSet) -> dict[str, set[tuple[Any, ...]]]:
+    return {
+        Path(sample.name).stem: {
+            (*np.round(box, 6).tolist(), found.classes[label])
+            for box, label in zip(sample.boxes, sample.labels.tolist(), strict=True)
+        }
+        for sample in found.samples
+    }
+
+
+@pytest.mark.parametrize("make", [coco, voc, yolo])
+def test_every_format_gives_the_same_boxes(make: Any, tmp_path: Path) -> None:
+    found = read_boxes(make(tmp_path), split="train")
+    assert as_sets(found) == {name: set(boxes) for name, boxes in BOXES.items()}
+    assert set(found.classes) == {"spot", "line"} and found.notes == []
+    assert all(sample.image.is_file() for sample in found.samples)
+
+
+def test_regions_of_masks_are_boxes_of_their_kind(tmp_path: Path) -> None:
+    found = read_boxes(masks(tmp_path), split="test")
+    assert found.classes == ("spot",)
+    boxes = {tuple(box) for sample in found.samples for box in sample.boxes.tolist()}
+    assert boxes == {(10, 20, 30, 40), (0, 0, 5, 60), (70, 50, 80, 60)}
+    assert any(not len(sample.boxes) for sample in found.samples)
+    assert all(not len(sample.boxes) for sample in read_boxes(tmp_path, split="train").samples)
+
+
+@pytest.mark.parametrize(
+    ("extra", "note"),
+    [
+        ({"image_id": 0, "category_id": 7, "bbox": [70, 50, 30, 30]}, "a.png: a box clipped to the image"),
+        ({"image_id": 0, "category_id": 7, "bbox": [5, 5, 0, 9]}, "a.png: a box without area inside the image"),
+        ({"image_id": 1, "category_id": 7, "bbox": [90, 5, 9, 9]}, "b.png: a box without area inside the image"),
+        ({"image_id": 0, "category_id": 7, "bbox": [10, 20, 20, 20]}, "a.png: a box that was there already"),
+        ({"image_id": 2, "category_id": 9, "bbox": [1, 1, 9, 9]}, "c.png: a box of the unknown class 'category 9'"),
+        (
+            {"image_id": 0, "category_id": 7, "bbox": [1, 1, 9, float("nan")]},
+            "a.png: a box whose corners are no numbers",
+        ),
+    ],
+)
+def test_odd_boxes_are_told(extra: dict[str, Any], note: str, tmp_path: Path) -> None:
+    found = read_boxes(coco(tmp_path, [extra]), split="train")
+    assert found.notes == [note]
+    for sample in found.samples:
+        assert (sample.boxes[:, 2:] > sample.boxes[:, :2]).all() and sample.boxes.max(initial=0) <= 80
+
+
+def test_known_classes_keep_their_order_and_others_are_told(tmp_path: Path) -> None:
+    found = read_boxes(coco(tmp_path), split="train", classes=["hole", "spot"])
+    assert found.classes == ("hole", "spot") and found.notes == ["a.png: a box of the unknown class 'line'"]
+    assert {label for sample in found.samples for label in sample.labels.tolist()} == {1}
+
+
+def test_an_image_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    (coco(tmp_path) / "images" / "b.png").write_bytes(b"broken")
+    found = read_boxes(tmp_path, split="train")
+    assert [sample.name for sample in found.samples] == ["a.png", "c.png"] and "b.png" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("train.json", "{", "is not valid JSON"),
+        ("train.json", "[]", "is no COCO file of boxes"),
+        ("train.json", '{"images": [], "annotations": [], "categories": []}', "no image of the train part"),
+        ("x.xml", "<a><b></a>", "is no Pascal VOC annotation"),
+        ("x.xml", '<!DOCTYPE x [<!ENTITY a "b">]><a/>', "declares entities"),
+        ("x.xml", "<a><filename>a.png</filename><object><name>x</name></object></a>", "an object has no bndbox"),
+        ("labels/x.txt", "1 2", "says nowhere what its classes are called"),
+        ("x.txt", "", "holds no boxes that daad reads"),
+    ],
+)
+def test_what_is_no_data_set_of_boxes_is_refused(name: str, content: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=match):
+        read_boxes(tmp_path, split="train")
+
+
+def test_a_bad_line_of_yolo_is_named(tmp_path: Path) -> None:
+    (yolo(tmp_path) / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n0 0.5 what\n")
+    with pytest.raises(DataError, match=r"a\.txt, line 2: expected 'class x y width height', found '0 0.5 what'"):
+        read_boxes(tmp_path, split="train")
