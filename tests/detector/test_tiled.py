@@ -53,6 +53,15 @@ def test_a_small_defect_in_a_large_image_is_found_where_it_is(detector: Detector
     assert found.reconstruction is None
 
 
+def test_twenty_pixels_of_twelve_million_are_found() -> None:
+    found = Detector.fit(grained(12, 256, 256), tile=64, **{**QUICK, "steps": 150})
+    photo = grained(1, 3000, 4000, seed=5)[0]
+    photo[1700:1720, 2500:2520] = 230
+    prediction = found.predict_one(photo)
+    left, top, right, bottom = prediction.regions[0].box
+    assert prediction.is_anomalous and left <= 2510 < right and top <= 1710 < bottom and right - left < 130
+
+
 def test_the_score_is_the_highest_of_the_tiles_and_the_map_lies_between_theirs(detector: Detector) -> None:
     image = grained(1, 70, 90, seed=3)[0]
     tops, lefts = Tiling.of(32).grid(70, 90)
