@@ -251,6 +251,15 @@ def test_a_scene_given_twice_is_one_and_equal_names_are_told_apart(detector: Pat
     assert [only.name for only in daad.search(pair, detector).scenes] == ["x", "x (2)"]
 
 
+def test_many_scenes_hold_no_open_files(detector: Path, tmp_path: Path) -> None:
+    scenes = list(grained(30, 40, 40))
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    found = daad.search(scenes, detector, run=tmp_path / "run")
+    if before:
+        assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
+    assert len(found.scenes) == 30 and found.scenes[7].scores.shape == (2, 2)
+
+
 def test_too_many_tiles_are_refused_before_any_memory_is_taken(tmp_path: Path, detector: Path) -> None:
     path = tmp_path / "sparse.tif"
     shape = {"width": 900_000, "height": 900_000, "count": 1, "dtype": "uint8"}

@@ -28,7 +28,7 @@ from daad.errors import DataError, ImageError
 from daad.scan.candidates import Candidate, deviations, pooled, strangest
 from daad.scan.canvas import factor_of, lay_map, lay_pixels
 from daad.scan.earth import located
-from daad.scan.state import SceneState, search_folder
+from daad.scan.state import Kept, SceneState, search_folder
 from daad.settings import Settings
 
 
@@ -53,9 +53,8 @@ class SearchPlan(Settings):
 
 @dataclass(frozen=True)
 class SceneFound:
-    """A searched scene: how many of its tiles were judged, their `scores` (rows, columns), and in small (a pixel for
-    `factor` x `factor` of its own) the highest map value, NaN where there is no data, and the image, its first bands.
-    `finished` is False for a scene that broke off."""
+    """A searched scene, and how many of its tiles were judged. A pixel of its small map and thumbnail stands for
+    `factor` x `factor` of its own; `finished` is False for a scene that broke off."""
 
     name: str
     height: int
@@ -63,10 +62,23 @@ class SceneFound:
     tiles: int
     judged: int
     factor: int
-    scores: npt.NDArray[np.float64]
-    map: npt.NDArray[np.float32]
-    thumbnail: npt.NDArray[Any]
+    kept: Kept
     finished: bool
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Of every tile (rows, columns), NaN where it was not judged."""
+        return self.kept["scores"]
+
+    @property
+    def map(self) -> npt.NDArray[np.float32]:
+        """The scene in small: the highest map value of each square, NaN where there is no data."""
+        return self.kept["map"]
+
+    @property
+    def thumbnail(self) -> npt.NDArray[Any]:
+        """The scene in small: its first three bands, or the first."""
+        return self.kept["thumbnail"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,18 @@ class Search:
     tiling: Tiling
     map_threshold: float
     provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _How:
+    """All that the scenes of a search have in common; `identity` is a hash of what decides what is found."""
+
+    detector: Detector
+    plan: SearchPlan
+    tiling: Tiling
+    folder: Path | None
+    resume: bool
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -115,12 +139,13 @@ def search_scenes(
     found: list[SceneFound] = []
     candidates: list[list[Candidate]] = []
     with search_folder(folder, resume=resume) as place:
+        how = _How(detector, plan, tiling, place, resume, _identity(detector, plan, tiling))
         for job in jobs:
 
             def count(tiles: int, before: int = done) -> None:
                 report("search", before + tiles, total)
 
-            scene, places, failure = _search_one(job, detector, plan, tiling, place, resume, count)
+            scene, places, failure = _search_one(job, how, count)
             done += job.tiles
             report("search", done, total)
             failures += [failure] if failure else []
@@ -150,26 +175,18 @@ def _jobs(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_Job], list[F
     return jobs, failures
 
 
-def _search_one(
-    job: _Job,
-    detector: Detector,
-    plan: SearchPlan,
-    tiling: Tiling,
-    folder: Path | None,
-    resume: bool,
-    report: Any,
-) -> tuple[SceneFound | None, list[Candidate], Failure | None]:
+def _search_one(job: _Job, how: _How, report: Any) -> tuple[SceneFound | None, list[Candidate], Failure | None]:
     failure, name = None, job.sample.name
     try:
-        with open_scene(job.sample, plan.no_data) as scene:
-            state = _state(job, scene, detector, plan, tiling, folder, resume)
+        with open_scene(job.sample, how.plan.no_data) as scene:
+            state = _state(job, how)
             try:
-                _scan(scene, state, job, detector, plan, tiling, report)
+                _scan(scene, state, job, how, report)
             except ImageError as error:
                 if not state.done:
                     raise
                 failure = Failure(name, f"{error} (tile rows judged: {state.done} of {len(job.grid[0])})")
-            places = _candidates(job, state, detector, plan, tiling)
+            places = _candidates(job, state, how)
             if scene.geo is not None:
                 places = located(places, scene.geo)
     except ImageError as error:
@@ -178,29 +195,13 @@ def _search_one(
         failure = Failure(name, f"{name}: every tile holds missing data, so none was judged; see --max-no-data")
     height, width = job.info.height, job.info.width
     judged = int(np.isfinite(state.scores).sum())
-    return (
-        SceneFound(
-            job.sample.name,
-            height,
-            width,
-            job.tiles,
-            judged,
-            factor_of(height, width),
-            state.scores,
-            state.map,
-            state.thumbnail,
-            failure is None,
-        ),
-        places,
-        failure,
-    )
+    factor, kept = factor_of(height, width), state.keep()
+    return SceneFound(name, height, width, job.tiles, judged, factor, kept, failure is None), places, failure
 
 
-def _scan(
-    scene: Scene, state: SceneState, job: _Job, detector: Detector, plan: SearchPlan, tiling: Tiling, report: Any
-) -> None:
+def _scan(scene: Scene, state: SceneState, job: _Job, how: _How, report: Any) -> None:
     """Judge the tile rows that are not done yet. Those whose maps reach into what is not final are judged again."""
-    (tops, lefts), (height, width) = job.grid, (job.info.height, job.info.width)
+    (tops, lefts), (height, width), tiling = job.grid, (job.info.height, job.info.width), how.tiling
     final = tops[state.done - 1] if state.done else 0  # map rows above this are final
     if state.done == len(tops):
         return
@@ -215,7 +216,8 @@ def _scan(
         lay_map(state.map, rows[skip:], at + skip, factor)
         at = to
 
-    rows = tile_rows(detector.model, detector.preprocess, scene, tiling, max_no_data=plan.max_no_data, first=first)
+    model, preprocess = how.detector.model, how.detector.preprocess
+    rows = tile_rows(model, preprocess, scene, tiling, max_no_data=how.plan.max_no_data, first=first)
     for number, row in enumerate(rows, start=first):
         lay(row.top)
         for tile in row.maps:
@@ -238,34 +240,33 @@ def _note(state: SceneState, number: int, row: TileRow, lefts: list[int], factor
         lay_pixels(state.thumbnail, patch, row.top, left, factor)
 
 
-def _state(
-    job: _Job, scene: Scene, detector: Detector, plan: SearchPlan, tiling: Tiling, folder: Path | None, resume: bool
-) -> SceneState:
-    identity = _identity(job, detector, plan, tiling)
-    place = None if folder is None else folder / f"scene-{identity[:16]}"
+def _state(job: _Job, how: _How) -> SceneState:
+    parts = [how.identity, source_key(job.sample), *map(str, job.info)]
+    identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    place = None if how.folder is None else how.folder / f"scene-{identity[:16]}"
     info, (tops, lefts) = job.info, job.grid
-    open_state = SceneState.resume if resume and place is not None else SceneState.begin
+    open_state = SceneState.resume if how.resume and place is not None else SceneState.begin
     grid, bands = (len(tops), len(lefts)), 3 if info.channels >= 3 else 1
     return open_state(place, identity, grid, (info.height, info.width), bands, info.dtype)
 
 
-def _identity(job: _Job, detector: Detector, plan: SearchPlan, tiling: Tiling) -> str:
-    """A hash of all that decides what is found in a scene: only a search with the same one may go on."""
+def _identity(detector: Detector, plan: SearchPlan, tiling: Tiling) -> str:
+    """Only a search with the same one may go on where another stopped."""
     digest = hashlib.sha256()
     for name, tensor in sorted(detector.model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
     settings = [detector.name, detector.model.config.model_dump(mode="json"), tiling.model_dump(mode="json")]
     parts = [*settings, detector.preprocess.model_dump(mode="json"), plan.max_no_data, plan.no_data]
-    digest.update(json.dumps([source_key(job.sample), *map(str, job.info), *parts]).encode())
+    digest.update(json.dumps(parts).encode())
     return digest.hexdigest()
 
 
-def _candidates(job: _Job, state: SceneState, detector: Detector, plan: SearchPlan, tiling: Tiling) -> list[Candidate]:
-    tops, lefts = job.grid
+def _candidates(job: _Job, state: SceneState, how: _How) -> list[Candidate]:
+    (tops, lefts), tiling = job.grid, how.tiling
     apart = deviations(np.asarray(state.scores))
-    key = apart if plan.per_scene else np.asarray(state.scores)
-    places = strangest(key, state.peaks, tops, lefts, tiling, plan.top)
+    key = apart if how.plan.per_scene else np.asarray(state.scores)
+    places = strangest(key, state.peaks, tops, lefts, tiling, how.plan.top)
     return [
         Candidate(
             rank=0,
@@ -279,7 +280,7 @@ def _candidates(job: _Job, state: SceneState, detector: Detector, plan: SearchPl
             peak_x=int(state.peaks[row, column, 0]),
             peak_y=int(state.peaks[row, column, 1]),
             score=float(state.scores[row, column]),
-            p_value=detector.calibration.p_value(float(state.scores[row, column])),
+            p_value=how.detector.calibration.p_value(float(state.scores[row, column])),
             deviations=float(apart[row, column]),
         )
         for row, column in places

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,6 +21,22 @@ from daad.training.checkpoint import write_atomically
 from daad.training.lock import only_one
 
 SAVE_EVERY_S = 2.0
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The arrays of a searched scene: in memory, or read from `folder` whenever they are asked for, so that a thousand
+    scenes hold neither memory nor open files."""
+
+    folder: Path | None
+    arrays: Mapping[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        if self.folder is None:
+            return self.arrays[name]
+        found: Array = np.load(self.folder / f"{name}.npy", allow_pickle=False)
+        return found
 
 
 class SceneState:
@@ -85,6 +102,16 @@ class SceneState:
             getattr(self, name).flush()
         write_atomically(self._progress, json.dumps({"identity": self._identity, "done": done}).encode())
         self._saved = monotonic()
+
+    def keep(self) -> Kept:
+        """What was found; the state is of no use afterwards."""
+        arrays = {name: getattr(self, name) for name in self._wanted}
+        if self._folder is None:
+            return Kept(None, arrays)
+        for name, array in arrays.items():
+            array.flush()
+            delattr(self, name)
+        return Kept(self._folder, {})
 
     @property
     def _progress(self) -> Path:
