@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from daad import ArtifactError, Detector
-from daad.artifact.manifest import parse_manifest
+from daad.artifact.manifest import Manifest, parse_manifest
 from daad.artifact.place import FILES
 from tests.artifact.forgery import edit, resigned
 from tests.images import striped
@@ -151,4 +151,4 @@ def test_a_save_that_fails_leaves_the_old_detector(copy: Path, monkeypatch: pyte
 
 def test_a_manifest_survives_json_bit_by_bit(saved: Path) -> None:
     content = (saved / "manifest.json").read_bytes()
-    assert parse_manifest(content, "x").to_json() == content
+    assert parse_manifest(content, "x", Manifest).to_json() == content

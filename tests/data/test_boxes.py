@@ -109,12 +109,44 @@ def test_every_format_gives_the_same_boxes(make: Any, tmp_path: Path) -> None:
 
 
 def test_regions_of_masks_are_boxes_of_their_kind(tmp_path: Path) -> None:
-    found = read_boxes(masks(tmp_path), split="test")
-    assert found.classes == ("spot",)
-    boxes = {tuple(box) for sample in found.samples for box in sample.boxes.tolist()}
-    assert boxes == {(10, 20, 30, 40), (0, 0, 5, 60), (70, 50, 80, 60)}
-    assert any(not len(sample.boxes) for sample in found.samples)
-    assert all(not len(sample.boxes) for sample in read_boxes(tmp_path, split="train").samples)
+    parts = [read_boxes(masks(tmp_path), split="train"), read_boxes(tmp_path, split="test")]
+    assert [part.classes for part in parts] == [("spot",)] * 2
+    by_part = [{tuple(box) for sample in part.samples for box in sample.boxes.tolist()} for part in parts]
+    assert set.union(*by_part) == {(10, 20, 30, 40), (0, 0, 5, 60), (70, 50, 80, 60)}
+    assert all(any(not len(sample.boxes) for sample in part.samples) for part in parts)
+
+
+def test_marked_defects_are_divided_by_kind_and_no_image_is_on_both_sides(tmp_path: Path) -> None:
+    images(tmp_path / "train" / "good")
+    for kind, count in (("dent", 10), ("hole", 4), ("one", 1)):
+        for number in range(count):
+            for folder, suffix in (("test", ""), ("ground_truth", "_mask")):
+                path = tmp_path / folder / kind / f"{number:02d}{suffix}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.full(SIDE, 9, np.uint8)).save(path)
+    parts = [read_boxes(tmp_path, split=split) for split in ("train", "test")]
+    train, test = ([sample for sample in part.samples if len(sample.boxes)] for part in parts)
+    assert (len(train), len(test)) == (7 + 3 + 1, 3 + 1)
+    assert not {sample.image for sample in train} & {sample.image for sample in test}
+    assert [parts[0].classes[sample.labels[0]] for sample in test] == ["dent"] * 3 + ["hole"]
+    assert [sample.image.name for sample in test] == ["07.png", "08.png", "09.png", "03.png"]
+
+
+def test_a_mask_that_cannot_be_read_costs_its_image_alone(tmp_path: Path) -> None:
+    masks(tmp_path)
+    (tmp_path / "ground_truth" / "spot" / "a_mask.png").write_bytes(b"broken")
+    found = read_boxes(tmp_path, split="train")
+    assert [note for note in found.notes if note.startswith("left out: mask of")]
+    assert len(found.samples) == 3
+
+
+def test_images_may_lie_elsewhere_than_their_annotations(tmp_path: Path) -> None:
+    (coco(tmp_path / "here") / "images").rename(tmp_path / "there")
+    assert read_boxes(tmp_path / "here", split="train", images=tmp_path / "there").notes == []
+    with pytest.raises(DataError, match="none of the images can be read"):
+        read_boxes(tmp_path / "here", split="train")
+    with pytest.raises(DataError, match="is no folder of images"):
+        read_boxes(tmp_path / "here", split="train", images=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from daad.errors import ArtifactError, ConfigError
 from daad.models.base import GIVEN, AnomalyModel, preset
 from daad.models.registry import MODELS, model_class
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def build(name: str, settings: Mapping[str, Any], network: nn.Module | None = None) -> AnomalyModel:
@@ -38,17 +40,12 @@ def preset_settings(name: str, preset_name: str, settings: Mapping[str, Any]) ->
     return merged
 
 
-def rebuild(
-    name: str,
-    config: Mapping[str, Any],
-    weights: Mapping[str, Tensor],
-    where: str,
-    network: nn.Module | None = None,
-) -> AnomalyModel:
-    """The model of an artifact. The config's shapes are held against the weights before any memory is taken."""
+def rebuild(make: Callable[[], Module], weights: Mapping[str, Tensor], where: str) -> Module:
+    """The model of an artifact, made from its config by `make`. The shapes are held against the weights before any
+    memory is taken."""
     try:
         with torch.device("meta"):
-            expected = {key: tuple(value.shape) for key, value in build(name, config, network).state_dict().items()}
+            expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
     except (ConfigError, RuntimeError, ArithmeticError, TypeError, ValueError, MemoryError) as error:
         reason = str(error).partition("\n")[0]  # torch's own complaint, of sizes beyond any memory, has a trace below
         raise ArtifactError(f"{where}: the model cannot be rebuilt: {reason}") from None
@@ -56,6 +53,6 @@ def rebuild(
     if expected != found:
         odd = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
         raise ArtifactError(f"{where}: the weights do not fit the model's config at {odd[0]!r} and {len(odd) - 1} more")
-    model = build(name, config, network)
+    model = make()
     model.load_state_dict(dict(weights))
     return model.eval().requires_grad_(False)

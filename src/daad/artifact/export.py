@@ -1,6 +1,7 @@
 """A fitted model as an ONNX graph, with a proof that it gives the same numbers.
 
 image: uint8 or uint16 (N, H, W, C), already resized by Preprocess  ->  score (N,), anomaly_map (N, H, W)
+                                                   of a detector of boxes:  scores (N, A, classes), boxes (N, A, 4)
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ class Parity:
 
 
 class _Graph(nn.Module):
-    """What the exported file holds: scaling to [0, 1], the model, and its raw outputs."""
+    """What the exported file holds: scaling to [0, 1], the model, and its first two outputs."""
 
-    def __init__(self, model: AnomalyModel, highest: float) -> None:
+    def __init__(self, model: nn.Module, highest: float) -> None:
         super().__init__()
         self.model = model
         self.highest = highest
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         output = self.model(image.permute(0, 3, 1, 2).to(torch.float32) / self.highest)
-        return output.score, output.anomaly_map
+        return output[0], output[1]
 
 
 def export_onnx(model: AnomalyModel, preprocess: Preprocess, path: Path, samples: npt.NDArray[Any]) -> Parity:
@@ -56,6 +57,14 @@ def export_onnx(model: AnomalyModel, preprocess: Preprocess, path: Path, samples
 
     Raises ArtifactError where the extra is not installed.
     """
+    return Parity(len(samples), *export_pair(model, preprocess, path, samples, ("score", "anomaly_map")))
+
+
+def export_pair(
+    model: nn.Module, preprocess: Preprocess, path: Path, samples: npt.NDArray[Any], names: tuple[str, str]
+) -> tuple[float, float]:
+    """Write a model with two outputs of these names, and give the largest difference of each, relative to its largest
+    value."""
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
@@ -71,24 +80,24 @@ def export_onnx(model: AnomalyModel, preprocess: Preprocess, path: Path, samples
             (example,),
             str(path),
             input_names=["image"],
-            output_names=["score", "anomaly_map"],
+            output_names=list(names),
             dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=4096)}},
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
-    return _parity(graph, path, samples)
+    return _differences(graph, path, samples)
 
 
-def _parity(graph: _Graph, path: Path, samples: npt.NDArray[Any]) -> Parity:
+def _differences(graph: _Graph, path: Path, samples: npt.NDArray[Any]) -> tuple[float, float]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    score, maps = session.run(["score", "anomaly_map"], {"image": np.ascontiguousarray(samples)})
+    first, second = session.run(None, {"image": np.ascontiguousarray(samples)})
     with torch.no_grad():
-        torch_score, torch_maps = graph(torch.from_numpy(np.ascontiguousarray(samples)))
-    return Parity(len(samples), _difference(torch_score, score), _difference(torch_maps, maps))
+        torch_first, torch_second = graph(torch.from_numpy(np.ascontiguousarray(samples)))
+    return _difference(torch_first, first), _difference(torch_second, second)
 
 
 def _difference(torch_values: Tensor, onnx_values: npt.NDArray[Any]) -> float:

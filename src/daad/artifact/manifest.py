@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daad.data.preprocess import Preprocess
 from daad.errors import ArtifactError
 from daad.scoring.calibration import Calibration
+from daad.scoring.confidence import Confidence
 
 SCHEMA = 1
-KIND: Literal["daad-detector"] = "daad-detector"
 MAX_MANIFEST_BYTES = 64 * 2**20
+KINDS = {  # what a saved thing is, and which command reads it
+    "daad-detector": "a detector of anomalies, for daad predict",
+    "daad-box-detector": "a detector of boxes, for daad detect",
+}
 
 
 class FileEntry(BaseModel):
@@ -26,21 +30,20 @@ class FileEntry(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
-    """The whole of a detector but its weights.
+class AnyManifest(BaseModel):
+    """The whole of something learnt but its weights.
 
-    `config` rebuilds the model, `preprocess` is executed as data, `calibration` holds the held-out scores, `provenance`
-    says what it was made from (seed, versions, machine, data fingerprint), `files` covers every other file.
+    `config` rebuilds the model, `preprocess` is executed as data, `provenance` says what it was made from (seed,
+    versions, machine, data fingerprint), `files` covers every other file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    kind: Literal["daad-detector"] = KIND
+    kind: str
     schema_version: int = SCHEMA
     model: str
     config: dict[str, Any]
     preprocess: Preprocess
-    calibration: Calibration
     provenance: dict[str, Any]
     files: dict[str, FileEntry]
 
@@ -50,23 +53,47 @@ class Manifest(BaseModel):
         return json.dumps({**body, "manifest_sha256": _digest(body)}, indent=2, allow_nan=False).encode()
 
 
+class Manifest(AnyManifest):
+    """A detector of anomalies; `calibration` holds the held-out scores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["daad-detector"] = "daad-detector"
+    calibration: Calibration
+
+
+class BoxManifest(AnyManifest):
+    """A detector of boxes; `confidence` is the threshold of its scores and what it was worth on held-out images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["daad-box-detector"] = "daad-box-detector"
+    confidence: Confidence
+
+
+M = TypeVar("M", bound=AnyManifest)
+
+
 def is_manifest(content: bytes) -> bool:
     """Whether this is the manifest of a detector, whole or not: what may be replaced by a new one."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(body, dict) and body.get("kind") == KIND
+    return isinstance(body, dict) and body.get("kind") in KINDS
 
 
-def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Read and check a manifest; ArtifactError says whether it is foreign, too new, damaged or altered."""
+def parse_manifest(content: bytes, where: str, form: type[M]) -> M:
+    """Read and check a manifest of a form; ArtifactError says whether it is foreign, of the other form, too new,
+    damaged or altered."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         raise ArtifactError(f"{where}: manifest.json is not valid JSON; copy the detector again") from None
-    if not isinstance(body, dict) or body.get("kind") != KIND:
+    if not isinstance(body, dict) or body.get("kind") not in KINDS:
         raise ArtifactError(f"{where}: manifest.json is not that of a daad detector; make one with 'daad fit'")
+    if body["kind"] != form.model_fields["kind"].get_default() and form is not AnyManifest:
+        raise ArtifactError(f"{where}: is {KINDS[body['kind']]}")
     if body.get("schema_version") != SCHEMA:
         raise ArtifactError(
             f"{where}: schema version {body.get('schema_version')!r} is not the version {SCHEMA} that this daad reads; "
@@ -75,7 +102,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     if body.pop("manifest_sha256", None) != _digest(body):
         raise ArtifactError(f"{where}: manifest.json was changed after it was saved (its hash does not match)")
     try:
-        return Manifest.model_validate(body)
+        return form.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

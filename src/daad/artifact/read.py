@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
-from daad.artifact.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from daad.artifact.manifest import MAX_MANIFEST_BYTES, M, parse_manifest
 from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, resolved, told
 from daad.errors import ArtifactError
 
@@ -20,27 +20,28 @@ Tensors = dict[str, Tensor]
 Member = Callable[[str, int], bytes]
 
 
-def read_artifact(path: str | Path) -> tuple[Manifest, Tensors, Tensors]:
-    """Manifest, weights and golden sample of a detector, each file checked against its hash before it is parsed."""
+def read_artifact(path: str | Path, form: type[M]) -> tuple[M, Tensors, Tensors]:
+    """Manifest of the form asked for, weights and golden sample of a detector, each file checked against its hash
+    before it is parsed."""
     resolved(path)  # an empty or impossible path is told as such
-    manifest, contents = read_contents(Path(path))
+    manifest, contents = read_contents(Path(path), form)
     return manifest, _tensors(contents, WEIGHTS, path), _tensors(contents, GOLDEN, path)
 
 
-def read_contents(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+def read_contents(path: Path, form: type[M]) -> tuple[M, dict[str, bytes]]:
     """The manifest, and the bytes of the other files as its hashes want them."""
     with told(path, "read"):
         if not path.exists():
             raise ArtifactError(f"{path}: no such detector; make one with 'daad fit'")
         if not path.is_file():
-            return _read(path, lambda name, limit: _folder_member(path, name, limit))
+            return _read(path, form, lambda name, limit: _folder_member(path, name, limit))
         path.open("rb").close()  # a file that may not be read is told as such
         try:
             archive = zipfile.ZipFile(path)
         except Exception:  # zipfile lets a dozen types through for a damaged file
             raise ArtifactError(f"{path}: not a daad detector (neither a folder nor a whole zip of one)") from None
         with archive:
-            return _read(path, lambda name, limit: _zip_member(archive, path, name, limit))
+            return _read(path, form, lambda name, limit: _zip_member(archive, path, name, limit))
 
 
 def sha256(content: bytes) -> str:
@@ -48,8 +49,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read(where: Path, member: Member) -> tuple[Manifest, dict[str, bytes]]:
-    manifest = parse_manifest(member(MANIFEST, MAX_MANIFEST_BYTES), str(where))
+def _read(where: Path, form: type[M], member: Member) -> tuple[M, dict[str, bytes]]:
+    manifest = parse_manifest(member(MANIFEST, MAX_MANIFEST_BYTES), str(where), form)
     contents = {}
     for name in (WEIGHTS, GOLDEN):
         entry = manifest.files.get(name)

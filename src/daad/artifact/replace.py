@@ -17,6 +17,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from daad.artifact.manifest import AnyManifest
 from daad.artifact.place import FILES, beside, check_replaceable, is_leftover
 from daad.artifact.read import read_contents
 from daad.errors import ArtifactError
@@ -160,7 +161,7 @@ def _overwrite(path: Path, content: bytes) -> None:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        read_contents(folder)
+        read_contents(folder, AnyManifest)
     except ArtifactError:
         return False
     return True

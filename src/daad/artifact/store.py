@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from daad.artifact.manifest import FileEntry, Manifest
+from daad.artifact.manifest import AnyManifest, FileEntry
 from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, check_replaceable, resolved, told
 from daad.artifact.read import sha256
 from daad.artifact.replace import put_folder, put_zip
@@ -15,7 +15,7 @@ from daad.artifact.replace import put_folder, put_zip
 Tensors = dict[str, Tensor]
 
 
-def write_artifact(path: str | Path, manifest: Manifest, weights: Tensors, golden: Tensors) -> None:
+def write_artifact(path: str | Path, manifest: AnyManifest, weights: Tensors, golden: Tensors) -> None:
     """Put a detector at `path`: a zip where it ends in .zip, else a folder. An old one is replaced only when the new
     one is whole. Raises ArtifactError where something else stands there, or where it cannot be written."""
     contents = {WEIGHTS: _dump(weights), GOLDEN: _dump(golden)}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from daad.artifact.build import rebuild, settings_for_network
+from daad.artifact.build import build, rebuild, settings_for_network
 from daad.artifact.checks import check_golden, check_preprocess
 from daad.artifact.export import Parity, export_onnx
 from daad.artifact.manifest import Manifest
@@ -223,8 +223,8 @@ class Detector:
         Raises ArtifactError for a path that is missing, foreign, damaged, altered or of an unknown schema, and for a
         machine on which the model gives other numbers than where it was saved.
         """
-        manifest, weights, golden = read_artifact(path)
-        model = rebuild(manifest.model, manifest.config, weights, str(path), network)
+        manifest, weights, golden = read_artifact(path, Manifest)
+        model = rebuild(partial(build, manifest.model, manifest.config, network), weights, str(path))
         check_preprocess(manifest.preprocess, model.config, str(path))
         detector = cls(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
         if verify:

@@ -6,22 +6,19 @@ layout -> probe -> Preprocess -> cache -> hold out -> train -> score held-out ->
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
+from daad.detector.circumstances import circumstances
 from daad.detector.learning import Part, Ready, learn, make_ready, part_of
 from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
@@ -120,7 +117,7 @@ def _provenance(
 ) -> dict[str, Any]:
     chosen = ready.model.config.model_dump(mode="json", include=set(plan.settings))
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(),
         "seed": plan.seed,
         "preset": plan.preset,
         "settings": chosen,
@@ -130,13 +127,6 @@ def _provenance(
             "calibration": held_out.fingerprint if held_out else _fingerprint(ready.whole),
         },
         "training": asdict(summary),
-        "versions": {name: version(name) for name in ("daad", "torch", "numpy", "pillow")},
-        "machine": {
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "threads": torch.get_num_threads(),
-            "cpu": torch.backends.cpu.get_cpu_capability(),
-        },
     }
 
 

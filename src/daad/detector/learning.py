@@ -97,7 +97,7 @@ def learn(
     if options.folder is not None:
         identity = _identity(model, part, plan, preprocess)
         run = RunFolder(options.folder, identity, options.checkpoint_every, options.resume)
-    with _repeatable(plan.seed):
+    with repeatable(plan.seed):
         summary = train(
             model,
             part.images,
@@ -128,7 +128,7 @@ def _identity(model: AnomalyModel, part: Part, plan: FitPlan, preprocess: Prepro
 
 
 @contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
+def repeatable(seed: int) -> Iterator[None]:
     """Seed torch and ask it for deterministic kernels, and leave the caller's state as it was."""
     strict, warn_only = (
         torch.are_deterministic_algorithms_enabled(),

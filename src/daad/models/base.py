@@ -64,14 +64,15 @@ class ModelConfig(Settings):
 class Player:
     """One party of a stage: its parameters, their optimiser, and its loss.
 
-    `loss(batch)` gives named terms, already weighted, whose sum is minimised; only the player's own parameters
-    receive gradients. The optimiser's learning rate is the highest that the loop's schedule reaches.
+    `loss(batch)`, of images (B, C, H, W) in [0, 1] or of images with their boxes, gives named terms, already weighted,
+    whose sum is minimised; only the player's own parameters receive gradients. The optimiser's learning rate is the
+    highest that the loop's schedule reaches.
     """
 
     name: str
     parameters: list[nn.Parameter]
     optimiser: Callable[[list[nn.Parameter]], Optimizer]
-    loss: Callable[[Tensor], dict[str, Tensor]]
+    loss: Callable[[Any], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Stage:
     batch_size: int
     begin: Callable[[Batches], None] | None = None
     begin_every: int | None = None
-    after_step: Callable[[Tensor], None] | None = None
+    after_step: Callable[[Any], None] | None = None
     end: Callable[[Batches], None] | None = None
 
 
@@ -101,7 +102,15 @@ class Preset:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-class AnomalyModel(nn.Module, ABC):
+class Trainable(nn.Module, ABC):
+    """What the training loop can train."""
+
+    @abstractmethod
+    def stages(self, images: int) -> list[Stage]:
+        """How to train on `images` images."""
+
+
+class AnomalyModel(Trainable):
     """A system that scores images; see the module's docstring for its two duties."""
 
     Config: ClassVar[type[ModelConfig]]
@@ -121,13 +130,14 @@ class AnomalyModel(nn.Module, ABC):
     def forward(self, images: Tensor) -> Output:
         """Score float images (B, C, H, W) in [0, 1]; no side effects, exportable."""
 
-    @abstractmethod
-    def stages(self, images: int) -> list[Stage]:
-        """How to train on `images` images."""
-
 
 def preset(cls: type[AnomalyModel], name: str) -> Preset:
     """A model's preset by name; ConfigError with the known names otherwise."""
-    if name not in cls.presets:
-        raise ConfigError(f"unknown preset {name!r}{closest(name, cls.presets)}; known: {', '.join(cls.presets)}")
-    return cls.presets[name]
+    return preset_of(cls.presets, name)
+
+
+def preset_of(presets: Mapping[str, Preset], name: str) -> Preset:
+    """A preset by name; ConfigError with the known names otherwise."""
+    if name not in presets:
+        raise ConfigError(f"unknown preset {name!r}{closest(name, presets)}; known: {', '.join(presets)}")
+    return presets[name]

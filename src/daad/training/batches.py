@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,18 @@ def batch_indices(seed: int, stage: int, step: int, images: int, batch_size: int
     size = min(batch_size, images)
     positions = np.arange(step * size, (step + 1) * size)
     return np.array([_epoch(seed, stage, int(p) // images, images)[int(p) % images] for p in positions])
+
+
+class Batches(Protocol):
+    """What a model learns from, batch by batch."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Ints) -> Any:
+        """The batch of these images; what it draws follows from torch's random state."""
+
+    def in_order(self, batch_size: int) -> Iterator[Any]:
+        """All images once, in order, in batches."""
 
 
 class ImageBatches:

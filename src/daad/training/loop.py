@@ -22,8 +22,8 @@ from lightning_fabric import Fabric
 from torch.optim import Optimizer
 
 from daad.errors import ArtifactError, TrainingError
-from daad.models.base import AnomalyModel, Player, Stage
-from daad.training.batches import ImageBatches, Ints, batch_indices
+from daad.models.base import AnomalyModel, Player, Stage, Trainable
+from daad.training.batches import Batches, ImageBatches, Ints, batch_indices
 from daad.training.checkpoint import Position, load_checkpoint, restore_model, restore_optimisers, save_checkpoint
 from daad.training.lock import only_one
 from daad.training.log import RunLog
@@ -101,11 +101,32 @@ def train(
 ) -> TrainingSummary:
     """Train `model` in place on integer images (N, H, W, C), or `rows` of them; one seed, one result on one CPU.
 
+    See `train_on` for the rest.
+    """
+
+    def batches(device: torch.device) -> ImageBatches:
+        return ImageBatches(images, to_float, device, rows)
+
+    return train_on(model, batches, seed=seed, accelerator=accelerator, precision=precision, run=run, progress=progress)
+
+
+def train_on(
+    model: Trainable,
+    batches_on: Callable[[torch.device], Batches],
+    *,
+    seed: int,
+    accelerator: str = "auto",
+    precision: Precision = "auto",
+    run: RunFolder | None = None,
+    progress: Progress | None = None,
+) -> TrainingSummary:
+    """Train `model` in place on the batches that `batches_on(device)` gives.
+
     `progress(done, total)` is called after every step. Raises TrainingError for a loss that is not finite, with the
     step and the term named, and ArtifactError where a run to resume does not fit.
     """
     fabric, precision_used = _fabric(accelerator, precision)
-    batches = ImageBatches(images, to_float, fabric.device, rows)
+    batches = batches_on(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = monotonic()
     with only_one(run.path) if run else nullcontext(), torch.random.fork_rng():
@@ -136,8 +157,8 @@ class _Trainer:
     def __init__(
         self,
         fabric: Fabric,
-        model: AnomalyModel,
-        batches: ImageBatches,
+        model: Trainable,
+        batches: Batches,
         stages: list[Stage],
         seed: int,
         folder: RunFolder | None,
@@ -205,7 +226,7 @@ class _Trainer:
             stage.end(in_order)
 
     def _play(
-        self, stage: Stage, player: Player, optimiser: Optimizer, batch: torch.Tensor, step: int, rate: float
+        self, stage: Stage, player: Player, optimiser: Optimizer, batch: Any, step: int, rate: float
     ) -> dict[str, float]:
         """One player's step: only its own parameters learn."""
         mine = {id(p) for p in player.parameters}

@@ -1,0 +1,144 @@
+"""How good a detector of boxes is on labelled images: nothing is chosen on them, no class is dropped."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daad.data.boxes import BoxSample, BoxSet
+from daad.data.sample import Failure, Sample
+from daad.detection.finding import boxes_of, moved
+from daad.detection.fitting import pixel_digest, to_model
+from daad.detector.plan import Progress
+from daad.detector.stream import batched, prepared
+from daad.errors import DataError
+from daad.metrics.boxes import Boxes, BoxQuality, box_quality, right_at
+
+if TYPE_CHECKING:
+    from daad.detection.detector import BoxDetector
+
+THIRDS = ("small", "middle", "large")
+
+
+@dataclass(frozen=True)
+class BoxEvaluation:
+    """What was measured on `images` images with `boxes` boxes.
+
+    `quality` is COCO's average precision of all boxes found; `precision` and `recall` are at the detector's threshold
+    and IoU .5, NaN where there is nothing to count; `baseline` is the quality of what knows no image: the training
+    boxes' mean box of every class, in every image. `found` and `true` are the boxes of each sample.
+    """
+
+    quality: BoxQuality
+    baseline: BoxQuality
+    precision: float
+    recall: float
+    images: int
+    boxes: int
+    samples: list[BoxSample]
+    found: list[Boxes]
+    failures: list[Failure]
+    notes: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers, as plain data."""
+        return {
+            "images": self.images,
+            "boxes": self.boxes,
+            "ap": self.quality.ap,
+            "ap50": self.quality.ap50,
+            "ap75": self.quality.ap75,
+            "by_size": dict(self.quality.by_size),
+            "by_class": dict(self.quality.by_class),
+            "precision": self.precision,
+            "recall": self.recall,
+            "baseline_ap50": self.baseline.ap50,
+        }
+
+
+def evaluate(
+    detector: BoxDetector, data: BoxSet, batch_size: int = 16, progress: Progress | None = None
+) -> BoxEvaluation:
+    """Find the boxes of every image of `data` and hold them against those that are there; see
+    `BoxDetector.evaluate`."""
+    samples, found, failures, seen = [], [], [], 0
+    learnt = set(detector.provenance.get("learnt_images", ()))
+    plain = [Sample(sample.image, sample.name) for sample in data.samples]
+    stream = prepared(plain, detector.preprocess, ahead=2 * batch_size, workers=2)
+    done = 0
+    for batch in batched(zip(stream, data.samples, strict=True), batch_size):
+        good = [(item, own) for item, own in batch if item.image is not None]
+        failures += [Failure(item.sample.name, str(item.error)) for item, _ in batch if item.image is None]
+        if good:
+            images = np.stack([item.image for item, _ in good if item.image is not None])
+            seen += sum(pixel_digest(image) in learnt for image in images)
+            judged = boxes_of(detector.model, detector.preprocess, images)
+            for (item, own), boxes in zip(good, judged, strict=True):
+                samples.append(own)
+                found.append(moved(boxes, 1 / to_model(item.shape, detector.preprocess)))
+        done += len(batch)
+        if progress is not None:
+            progress("evaluate", done, len(plain))
+    if not samples:
+        raise DataError(f"none of the {len(plain)} images can be read; the first: {failures[0].reason}")
+    return _measured(detector, data, samples, found, failures, seen)
+
+
+def _measured(
+    detector: BoxDetector,
+    data: BoxSet,
+    samples: list[BoxSample],
+    found: list[Boxes],
+    failures: list[Failure],
+    seen: int,
+) -> BoxEvaluation:
+    true = [Boxes(sample.boxes, sample.labels, np.ones(len(sample.labels))) for sample in samples]
+    classes, sizes = detector.classes, thirds_of(detector.provenance)
+    shown = [_above(boxes, detector.confidence.threshold) for boxes in found]
+    right = sum(int(right_at(mine, theirs).sum()) for mine, theirs in zip(shown, true, strict=True))
+    given, there = (sum(len(each.labels) for each in boxes) for boxes in (shown, true))
+    notes = list(data.notes)
+    if seen:
+        notes.append(f"{seen} of these images were learnt from: the figures are too good; keep a part for measuring")
+    absent = [name for place, name in enumerate(classes) if not any((each.labels == place).any() for each in true)]
+    if absent:
+        notes.append(f"no box of these classes is there, so they do not count: {', '.join(absent)}")
+    return BoxEvaluation(
+        quality=box_quality(found, true, classes, sizes),
+        baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes),
+        precision=right / given if given else math.nan,
+        recall=right / there if there else math.nan,
+        images=len(samples),
+        boxes=there,
+        samples=samples,
+        found=found,
+        failures=failures,
+        notes=notes,
+    )
+
+
+def thirds_of(provenance: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """The ranges of sqrt(width height) that hold a third of the training boxes each."""
+    ends: Sequence[float] = provenance.get("thirds", ())
+    edges = [0.0, *ends, math.inf]
+    return dict(zip(THIRDS, itertools.pairwise(edges), strict=False)) if ends else {}
+
+
+def _above(boxes: Boxes, threshold: float) -> Boxes:
+    kept = boxes.scores >= threshold
+    return Boxes(boxes.corners[kept], boxes.labels[kept], boxes.scores[kept])
+
+
+def _usual(detector: BoxDetector, sample: BoxSample) -> Boxes:
+    """The mean training box of every class, with the share of training images that show the class as its score."""
+    usual = detector.provenance.get("usual_boxes", {})
+    known = [place for place, name in enumerate(detector.classes) if name in usual]
+    height, width = sample.size
+    corners = [np.array(usual[detector.classes[place]]["box"]) * [width, height, width, height] for place in known]
+    scores = [usual[detector.classes[place]]["share"] for place in known]
+    return Boxes(np.array(corners, np.float64).reshape(-1, 4), np.array(known, np.int64), np.array(scores, np.float64))
