@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from daad.data.preprocess import Preprocess
     from daad.data.sample import Sample
+    from daad.detection.detector import BoxDetector
+    from daad.detection.evaluation import BoxEvaluation
+    from daad.detection.prediction import BoxPrediction, Detection
     from daad.detector.detector import Detector
     from daad.detector.evaluation import Evaluation
     from daad.errors import ArtifactError, ConfigError, DaadError, DataError, ImageError, TrainingError
@@ -27,11 +30,15 @@ _HOMES = {
     "AnomalyModel": "daad.models.base",
     "ArtifactError": "daad.errors",
     "Audit": "daad.pool.audit",
+    "BoxDetector": "daad.detection.detector",
+    "BoxEvaluation": "daad.detection.evaluation",
+    "BoxPrediction": "daad.detection.prediction",
     "Calibration": "daad.scoring.calibration",
     "Candidate": "daad.scan.candidates",
     "ConfigError": "daad.errors",
     "DaadError": "daad.errors",
     "DataError": "daad.errors",
+    "Detection": "daad.detection.prediction",
     "Detector": "daad.detector.detector",
     "Evaluation": "daad.detector.evaluation",
     "ImageError": "daad.errors",
@@ -49,11 +56,15 @@ __all__ = [
     "AnomalyModel",
     "ArtifactError",
     "Audit",
+    "BoxDetector",
+    "BoxEvaluation",
+    "BoxPrediction",
     "Calibration",
     "Candidate",
     "ConfigError",
     "DaadError",
     "DataError",
+    "Detection",
     "Detector",
     "Evaluation",
     "ImageError",

@@ -24,6 +24,14 @@ app.command("daad.cli.audit:audit", help="Rank a pool of images: which of my goo
 app.command("daad.cli.predict:predict", help="Judge new images: score, p-value, decision, regions.")
 app.command("daad.cli.search:search", help="One strange spot in a huge scene: rank its tiles, show the strangest.")
 app.command("daad.cli.evaluate:evaluate", help="Measure a detector on labelled images and write a report.")
+detect = App(
+    name="detect", help="With labelled boxes: learn to find boxes, find them, measure; propose boxes to label."
+)
+detect.command("daad.cli.detect.fit:fit", help="Learn to find boxes from images with labelled boxes.")
+detect.command("daad.cli.detect.predict:predict", help="Find boxes in new images.")
+detect.command("daad.cli.detect.evaluate:evaluate", help="Measure a detector of boxes on labelled images.")
+detect.command("daad.cli.detect.propose:propose", help="Regions of a detector of anomalies as boxes to check.")
+app.command(detect)
 app.command("daad.cli.models:models", help="List the models, or the settings and presets of one.")
 app.command("daad.cli.info:info", help="Say what a saved detector is and what it was made from.")
 app.command("daad.cli.demo:demo", help="Learn, judge and report on real solar cells, in minutes.")

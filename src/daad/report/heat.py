@@ -102,10 +102,14 @@ def save_pictures(
         "heat": heat_map(prediction.anomaly_map, map_threshold),
         "overlay": overlay(image, prediction.anomaly_map, map_threshold),
     }
-    place = Path(folder).joinpath(*_safe_parts(prediction.name))
+    return [save_picture(folder, prediction.name, kind, picture) for kind, picture in pictures.items()]
+
+
+def save_picture(folder: str | Path, name: str, kind: str, picture: RGB) -> Path:
+    """Write `<name>_<kind>.png` for the image of that name; see `save_pictures` for where it goes."""
+    place = Path(folder).joinpath(*_safe_parts(name))
     place.parent.mkdir(parents=True, exist_ok=True)
-    label = prediction.name.encode("utf-8", "replace").decode("utf-8")
-    return [_save(picture, place, kind, label) for kind, picture in pictures.items()]
+    return _save(picture, place, kind, name.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _ratio(anomaly_map: Map, threshold: float) -> Map:

@@ -1,0 +1,1 @@
+"""`daad detect`: boxes in, boxes out; one file per verb."""

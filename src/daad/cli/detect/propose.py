@@ -1,0 +1,81 @@
+"""`daad detect propose`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def propose(
+    detector: Path,
+    data: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    label: str = "anomaly",
+    min_area: int = 16,
+    at_most: int = 10,
+    all_images: Annotated[bool, Parameter(negative=())] = False,
+    batch_size: int = 16,
+    workers: int = 2,
+) -> int:
+    """Turn the regions that a detector of anomalies finds into boxes for a person to check.
+
+    Parameters
+    ----------
+    detector
+        A detector that `daad fit` made.
+    data
+        An image, a folder, or a CSV or Parquet manifest.
+    output
+        A COCO file, ending in .json, that labelling tools open; checked, `daad detect fit FILE --images DATA` learns
+        from it.
+    label
+        The class of every proposed box.
+    min_area
+        Regions of fewer pixels are left out.
+    at_most
+        Boxes an image, the highest peaks first.
+    all_images
+        Propose regions in images that are not flagged as well.
+    batch_size
+        Images scored at once.
+    workers
+        Threads that decode images.
+    """
+    from daad.cli.progress import ProgressBar
+    from daad.data.coco import CocoBox, CocoImage, write_coco
+    from daad.data.decode import probe
+    from daad.detector.detector import Detector
+    from daad.detector.stream import samples_of
+    from daad.errors import ConfigError
+
+    if output.suffix != ".json":
+        raise ConfigError(f"{output}: proposals are COCO; choose a name that ends in .json")
+    if min_area < 1 or at_most < 1:
+        raise ConfigError(f"--min-area and --at-most must be at least 1, found {min_area} and {at_most}")
+    found = Detector.load(detector)
+    samples = list(samples_of(data))
+    images, failed = [], 0
+    with ProgressBar() as progress:
+        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=False)
+        for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
+            progress("predict", done, len(samples))
+            if prediction.error is not None:
+                failed += 1
+                print(f"not judged: {prediction.error}", file=sys.stderr)
+                continue
+            regions = prediction.regions if prediction.is_anomalous or all_images else ()
+            large = [region for region in regions if region.area >= min_area][:at_most]
+            info = probe(sample)
+            boxes = [CocoBox(region.box, label, region.peak) for region in large]
+            images.append(CocoImage(sample.name, (info.height, info.width), boxes))
+    write_coco(output, images, [label])
+    boxes_found = sum(len(image.boxes) for image in images)
+    print(
+        f"{output}: {boxes_found} boxes proposed on {len(images)} images; check them before anything learns from them"
+    )
+    return 1 if failed else 0

@@ -1,0 +1,136 @@
+"""What the evaluation of a detector of boxes leaves on disk: metrics.json, boxes.json and index.html."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from daad.data.boxes import BoxSample
+from daad.data.coco import CocoBox, CocoImage, write_coco
+from daad.data.decode import decode
+from daad.detection.detector import BoxDetector
+from daad.detection.evaluation import BoxEvaluation
+from daad.errors import ImageError
+from daad.metrics.boxes import Boxes
+from daad.report import tables
+from daad.report.boxes import draw_boxes
+from daad.report.cases import PAGE_BYTES, data_uri
+from daad.report.page import render
+
+SHOWN = 24
+LONG_SIDE = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An image of the page: a data URI, how many boxes are shown and how many there are."""
+
+    name: str
+    image: str
+    found: int
+    true: int
+
+
+def write_boxes(detector: BoxDetector, evaluation: BoxEvaluation, folder: Path) -> Path:
+    """Write the three files to `folder` and return the path of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        **_without_nan(evaluation.as_dict()),
+        "threshold": detector.confidence.threshold,
+        "failures": [asdict(failure) for failure in evaluation.failures],
+        "notes": evaluation.notes,
+        "provenance": detector.provenance,
+    }
+    (folder / "metrics.json").write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    images = [
+        CocoImage(sample.name, sample.size, _coco(boxes, detector.classes))
+        for sample, boxes in zip(evaluation.samples, evaluation.found, strict=True)
+    ]
+    write_coco(folder / "boxes.json", images, detector.classes)
+    path = folder / "index.html"
+    path.write_bytes(_page(detector, evaluation).encode("utf-8", "replace"))
+    return path
+
+
+def _page(detector: BoxDetector, evaluation: BoxEvaluation) -> str:
+    quality, confidence = evaluation.quality, detector.confidence
+    counts = np.bincount(np.concatenate([s.labels for s in evaluation.samples]), minlength=len(detector.classes))
+    learnt = detector.provenance.get("boxes", {})
+    classes = [
+        (name, learnt.get(name, 0), int(counts[place]), _number(quality.by_class[name]))
+        for place, name in enumerate(detector.classes)
+    ]
+    return render(
+        "boxes.html.j2",
+        title="Boxes found",
+        headline=f"{evaluation.boxes:,} labelled boxes of {len(detector.classes)} classes in {evaluation.images:,} "
+        "images that set nothing.",
+        tiles=[
+            ("mAP at IoU .5", _number(quality.ap50), f"mean box of each class: {_number(evaluation.baseline.ap50)}"),
+            ("AP at IoU .75", _number(quality.ap75), f"mean box: {_number(evaluation.baseline.ap75)}"),
+            ("mAP, IoU .5 to .95", _number(quality.ap), f"mean box: {_number(evaluation.baseline.ap)}"),
+            ("Precision", _number(evaluation.precision), f"of boxes from score {confidence.threshold:.3f}, IoU .5"),
+            ("Recall", _number(evaluation.recall), "at the same score"),
+        ],
+        classes=classes,
+        sizes=[(name, _number(value)) for name, value in quality.by_size.items()],
+        shown=_shown(detector, evaluation),
+        notes=evaluation.notes,
+        failures=evaluation.failures,
+        provenance=list(tables.flat(_short(detector.provenance))),
+    )
+
+
+def _shown(detector: BoxDetector, evaluation: BoxEvaluation) -> list[Shown]:
+    """Images at equal steps through the list, good or bad as they come."""
+    places = np.unique(np.linspace(0, len(evaluation.samples) - 1, SHOWN).round().astype(int))
+    found = []
+    for place in places:
+        sample, boxes = evaluation.samples[place], evaluation.found[place]
+        kept = [each for each in _named(boxes, detector.classes) if each[2] >= detector.confidence.threshold]
+        picture = _picture(sample, kept, detector)
+        if picture is not None:
+            image = data_uri(picture, min(200_000, PAGE_BYTES // len(places)))
+            found.append(Shown(sample.name, image, len(kept), len(sample.boxes)))
+    return found
+
+
+def _picture(sample: BoxSample, found: list[tuple[Any, str, float]], detector: BoxDetector) -> Any:
+    try:
+        image = decode(sample.image, name=sample.name)
+    except ImageError:  # it was there a moment ago
+        return None
+    true = [(float(a), float(b), float(c), float(d)) for a, b, c, d in sample.boxes]
+    picture = Image.fromarray(draw_boxes(image, found, detector.classes, true))
+    picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(picture)
+
+
+def _named(boxes: Boxes, classes: tuple[str, ...]) -> list[tuple[tuple[float, float, float, float], str, float]]:
+    columns = (boxes.corners.tolist(), boxes.labels.tolist(), boxes.scores.tolist())
+    return [((a, b, c, d), classes[label], score) for (a, b, c, d), label, score in zip(*columns, strict=True)]
+
+
+def _coco(boxes: Boxes, classes: tuple[str, ...]) -> list[CocoBox]:
+    return [CocoBox(*each) for each in _named(boxes, classes)]
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _short(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Without what is only for programs."""
+    return {key: value for key, value in provenance.items() if key not in ("learnt_images", "usual_boxes", "notes")}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,68 @@
+"""Made-up images with boxes: dark squares and bright bars on a textured ground, and a detector of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from daad import BoxDetector
+from tests.images import save_png
+
+SIDE = 96
+TINY = {"size": "nano", "epochs": None, "batch_size": 8, "image_size": 96, "accelerator": "cpu"}
+
+
+def made(seed: int, count: int) -> tuple[np.ndarray[Any, Any], list[tuple[list[int], str]]]:
+    """An image (H, W, 1) uint8 with `count` things that do not touch, and their boxes [left, top, width, height]."""
+    random = np.random.default_rng(seed)
+    image = random.normal(120, 6, (SIDE, SIDE, 1))
+    cells = random.permutation(9)[:count]
+    things = []
+    for cell in cells:
+        top, left = 32 * (cell // 3) + 2, 32 * (cell % 3) + 2
+        kind = "hole" if random.random() < 0.5 else "bar"
+        side = int(random.integers(10, 28))
+        width, height = (side, side) if kind == "hole" else (28, max(5, side // 3))
+        image[top : top + height, left : left + width] += -90 if kind == "hole" else 90
+        things.append(([int(left), int(top), int(width), int(height)], kind))
+    return image.clip(0, 255).astype(np.uint8), things
+
+
+def write_data(place: Path, split: str, seeds: range) -> Path:
+    """A COCO file with its images; every fifth image is a negative."""
+    images, annotations = [], []
+    for number, seed in enumerate(seeds):
+        image, things = made(seed, 0 if number % 5 == 4 else 1 + seed % 3)
+        name = f"{split}{number:03d}.png"
+        save_png(place / "images" / name, image)
+        images.append({"id": number, "file_name": name, "height": SIDE, "width": SIDE})
+        annotations += [
+            {"id": len(annotations) + i, "image_id": number, "category_id": 1 + (kind == "bar"), "bbox": box}
+            for i, (box, kind) in enumerate(things)
+        ]
+    body = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "hole"}, {"id": 2, "name": "bar"}],
+    }
+    (place / f"{split}.json").write_text(json.dumps(body))
+    return place
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("boxes")
+    write_data(place, "train", range(60))
+    return write_data(place, "test", range(1000, 1020))
+
+
+@pytest.fixture(scope="session")
+def learnt(labelled: Path) -> BoxDetector:
+    """Trained long enough to find most of the things."""
+    torch.set_num_threads(1)
+    return BoxDetector.fit(labelled, **TINY, steps=250, learning_rate=3e-3)
