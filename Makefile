@@ -41,6 +41,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scenes --data $(DATA)
 	$(BIN)/python -m benchmarks.huge
 	$(BIN)/python -m benchmarks.two_stages --data $(DATA)
+	$(BIN)/python -m benchmarks.boxes --data $(DATA)
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pages

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep, two_stages
+from benchmarks import audits, boxes, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep, two_stages
 from benchmarks.ladder import LADDER
+from benchmarks.pages import boxes as boxes_page
 from benchmarks.pages import claims, features, figures, pools, results
 from benchmarks.pages import scenes as scenes_page
 from benchmarks.pages import two_stages as two_stages_page
@@ -26,6 +27,7 @@ SUITES = (
     ccd.SUITE,
     scenes.SUITE,
     two_stages.SUITE,
+    boxes.SUITE,
 )
 GRANULARITY = figures.FOLDER / "granularity.svg"
 
@@ -47,6 +49,7 @@ def pages() -> dict[Path, str]:
         DOCS / "pools.md": pools.render(rows),
         DOCS / "features.md": features.render(rows["ccd"]),
         DOCS / "two_stages.md": two_stages_page.render(rows["two_stages"]),
+        DOCS / "boxes.md": boxes_page.render(rows["boxes"]),
         DOCS / "scenes.md": scenes_page.render(rows["scenes"], huge),
     }
 

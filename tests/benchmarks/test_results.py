@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages import build, claims, features, pools, results, scenes, two_stages
+from benchmarks.pages import boxes, build, claims, features, pools, results, scenes, two_stages
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
 
 from benchmarks import peers
@@ -44,6 +44,24 @@ MEASURED = {
     "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
     "scenes": {"scores", "tiles"},
+    "boxes": {
+        "images",
+        "boxes",
+        "ap",
+        "ap50",
+        "ap75",
+        "by_size",
+        "by_class",
+        "precision",
+        "recall",
+        "baseline",
+        "notes",
+        "held_out_f1",
+        "parameters",
+        "train_seconds",
+        "train_steps",
+        "last_losses",
+    },
     "two_stages": {
         "fidelity",
         "leak",
@@ -138,4 +156,5 @@ def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     rows = {name: failed(suite) for name, suite in SUITES.items()}
     text += claims.render(rows) + pools.render(rows) + features.render(rows["ccd"])
     text += scenes.render(rows["scenes"], None) + two_stages.render(rows["two_stages"])
+    text += boxes.render(rows["boxes"])
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())

@@ -57,7 +57,7 @@ class BoxEvaluation:
             "by_class": dict(self.quality.by_class),
             "precision": self.precision,
             "recall": self.recall,
-            "baseline_ap50": self.baseline.ap50,
+            "baseline": {"ap": self.baseline.ap, "ap50": self.baseline.ap50, "ap75": self.baseline.ap75},
         }
 
 

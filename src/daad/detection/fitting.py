@@ -38,6 +38,7 @@ from daad.training.loop import Precision, RunFolder, TrainingSummary, train_on
 
 Floats = npt.NDArray[np.float64]
 OF_THE_DATA = ("height", "width", "channels", "classes", "ranges", "anchors")
+NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # of a size or shape that is refused anyway
 BATCH = 32
 
 
@@ -59,6 +60,17 @@ class BoxPlan(Settings):
         for name in OF_THE_DATA:
             if name in self.settings:
                 raise ConfigError(f"{name} follows from the images and their boxes; it cannot be set")
+        size = self.size()
+        height, width = size if isinstance(size, tuple) else (size, size)
+        self.config(height, width, 1, ("a",), np.array([[16.0, 16.0]]))
+
+    def config(self, height: int, width: int, channels: int, classes: tuple[str, ...], sizes: Floats) -> SCODConfig:
+        """The model's config for images of this shape, with boxes of these sizes (N, 2) in its pixels."""
+        settings = self.all_settings()
+        size = settings.get("size", "small")
+        of_data = layout(size, height, width, sizes) if SCODConfig.has_layers(size, height, width) else NO_LAYERS
+        shape = {"height": height, "width": width, "channels": channels}
+        return SCODConfig.make(**settings, **shape, classes=classes, **of_data)
 
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to."""
@@ -142,11 +154,8 @@ def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan, rows: npt.
     corners = np.concatenate([images.boxes[row] for row in rows])
     if not len(corners):
         raise DataError("all images with boxes are held out to set the threshold; label more images")
-    p, settings = images.preprocess, plan.all_settings()
-    shape = {"height": p.height, "width": p.width, "channels": p.channels}
-    size = settings.get("size", "small")
-    of_data = layout(size, p.height, p.width, corners[:, 2:] - corners[:, :2])
-    config = SCODConfig.make(**settings, **shape, classes=classes, **of_data)
+    p = images.preprocess
+    config = plan.config(p.height, p.width, p.channels, classes, corners[:, 2:] - corners[:, :2])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         return SCOD(config)

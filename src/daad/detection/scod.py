@@ -15,7 +15,7 @@ from its relatives (SSD, DES, HarmonicDet), and must not be taken for the author
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -35,11 +35,12 @@ from daad.detection.batches import BoxBatch, augmented
 from daad.detection.losses import class_loss, location_losses, matched, segmentation_loss
 from daad.detection.ssd import EXTRAS, SSD, Raw, grids_of, make_backbone
 from daad.errors import ConfigError
-from daad.models.base import ModelConfig, Player, Preset, Stage, Trainable
+from daad.models.base import ModelConfig, Player, Preset, Size, Stage, Trainable
 from daad.nn.boxes import decode
 from daad.nn.weak_segmentation import Scales
 
 ANCHORS = 4
+SMALLEST, LARGEST = 64, 4096  # sides of the input in pixels
 PAPER_ANCHORS = {300: (4, 6, 6, 6, 4, 4), 512: (4, 6, 6, 6, 6, 4, 4)}
 NAME = "scod"
 
@@ -47,8 +48,8 @@ NAME = "scod"
 class SCODConfig(ModelConfig):
     """Settings of SCOD. `classes`, `ranges` and `anchors` follow from the training boxes."""
 
-    height: int = Field(ge=64, le=4096, description="input height in pixels")
-    width: int = Field(ge=64, le=4096, description="input width in pixels")
+    height: int = Field(ge=SMALLEST, le=LARGEST, description="input height in pixels")
+    width: int = Field(ge=SMALLEST, le=LARGEST, description="input width in pixels")
     classes: tuple[str, ...] = Field(min_length=1, max_length=1000)
     ranges: tuple[tuple[float, float], ...] = Field(min_length=1, max_length=16)
     anchors: tuple[tuple[tuple[float, float], ...], ...] = Field(min_length=1, max_length=16)
@@ -75,6 +76,11 @@ class SCODConfig(ModelConfig):
         if len(self.ranges) != layers or len(self.anchors) != layers or not all(self.anchors):
             raise ConfigError(f"ranges and anchors must be those of {layers} layers, at least one anchor each")
         return self
+
+    @classmethod
+    def has_layers(cls, size: object, height: int, width: int) -> bool:
+        """Whether there is a network of this size for images of this shape."""
+        return size in get_args(Size) and all(SMALLEST <= side <= LARGEST for side in (height, width))
 
 
 PRESETS = {

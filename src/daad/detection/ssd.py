@@ -138,4 +138,4 @@ class SSD(nn.Module):
 
 def _in_rows(maps: Tensor, each: int) -> Tensor:
     """(B, count each, h, w) -> (B, h w count, each), in the order of `anchor_boxes`."""
-    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, each)
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, each)

@@ -1,0 +1,88 @@
+"""docs/boxes.md: what the parts of SCOD are worth."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from benchmarks import boxes
+from benchmarks.pages.markdown import Row, Value, at, conditions, failures, lines_of, measured, table
+
+HEAD = f"""# Boxes: what SCOD's parts are worth
+
+Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+
+A single-shot detector trained from scratch, preset `small`, {boxes.EPOCHS} epochs, last step. *neu_det*: six kinds of
+defects of hot-rolled steel, boxes of all sizes, 160 pixels. *deep_pcb*: six kinds of defects of printed boards, boxes
+of nearly one size, 256 pixels: the control, where scales cannot matter. *magnetic_tile*: the masks of five kinds of
+defects turned into boxes, the first 70 % of each kind and all good training images to learn from, 160 pixels.
+
+*+ one mask for all scales*: weak segmentation of all boxes at each layer, as DES has it. *+ masks by scale*: each layer
+its own boxes, SCOD's block as we rebuilt it. *+ IoU*: 1 - IoU beside SmoothL1; *hiou*, *pow*, *riou*: losses that pull
+harder on boxes that nearly fit, our readings of AIoU. The two masks have the same number of parameters, about twice
+those of SSD alone. *mean box*: the mean training box of every class in every image. Thirds are those of the training
+boxes by the root of their area. Average precision is COCO's; one test image of neu_det is also a training image (found
+by its pixels, left in: the split is the data set's).
+"""
+PARTS: tuple[tuple[str, Value], ...] = (
+    ("mAP50", at("ap50")),
+    ("AP75", at("ap75")),
+    ("mAP, IoU .5 to .95", at("ap")),
+    ("mAP of the small third", at("by_size", "small")),
+    ("mAP of the middle third", at("by_size", "middle")),
+    ("mAP of the large third", at("by_size", "large")),
+)
+CLAIMS = (
+    ("masks by scale over one mask, mAP50", "+ masks by scale", "+ one mask for all scales", "ap50"),
+    ("masks by scale over one mask, mAP", "+ masks by scale", "+ one mask for all scales", "ap"),
+    ("one mask over SSD, mAP", "+ one mask for all scales", "SSD", "ap"),
+    ("1 - IoU over SSD, mAP50", "+ IoU", "SSD", "ap50"),
+    ("1 - IoU over SSD, AP75", "+ IoU", "SSD", "ap75"),
+    ("hiou over SSD, mAP50", "+ hiou", "SSD", "ap50"),
+    ("hiou over SSD, AP75", "+ hiou", "SSD", "ap75"),
+    ("pow over SSD, AP75", "+ pow", "SSD", "ap75"),
+    ("riou over SSD, AP75", "+ riou", "SSD", "ap75"),
+    ("hiou over 1 - IoU, AP75", "+ hiou", "+ IoU", "ap75"),
+    ("both over SSD, mAP", "+ masks by scale and hiou", "SSD", "ap"),
+)
+
+
+def render(rows: list[Row]) -> str:
+    """The whole page."""
+    done = measured(rows)
+    if not done:
+        return "\n".join([HEAD, "Not measured yet.\n", failures(rows, boxes.SUITE.keys)])
+    parts = [HEAD, conditions(rows, len(boxes.JOBS))]
+    for title, value in PARTS:
+        shown = [*done, *_baselines(done)] if title in ("mAP50", "AP75", "mAP, IoU .5 to .95") else done
+        parts += [f"## {title}\n", table(shown, tuple(boxes.DATA), value, down="method", across="data")]
+    parts += [
+        "## Differences\n",
+        "Mean over the seeds that both have, in points; in brackets the smallest and the largest.\n",
+    ]
+    parts += [_differences(done)]
+    seconds = table(done, tuple(boxes.DATA), at("train_seconds"), down="method", across="data", digits=0, best=min)
+    f1 = table(done, tuple(boxes.DATA), at("held_out_f1"), down="method", across="data")
+    parts += ["## Best F1 on the held-out images\n", f1, "## Seconds of training\n", seconds]
+    return "\n".join([*parts, failures(rows, boxes.SUITE.keys)])
+
+
+def _baselines(rows: list[Row]) -> list[Row]:
+    """The mean box as one more method; it is the same in every run of a data set and seed."""
+    first = {(row["data"], row["seed"]): row for row in rows}
+    return [{"method": "mean box", "data": data, **row["baseline"]} for (data, _), row in first.items()]
+
+
+def _differences(rows: list[Row]) -> str:
+    body = []
+    for title, one, other, key in CLAIMS:
+        cells = []
+        for data in boxes.DATA:
+            values = {(r["method"], r["seed"]): r[key] for r in rows if r["data"] == data}
+            apart = [
+                100 * (values[one, seed] - values[other, seed])
+                for seed in boxes.SEEDS
+                if (one, seed) in values and (other, seed) in values
+            ]
+            cells.append(f"{fmean(apart):+.1f} [{min(apart):+.1f}, {max(apart):+.1f}]" if apart else "–")
+        body.append([title, *cells])
+    return lines_of(["difference", *boxes.DATA], body)

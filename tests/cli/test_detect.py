@@ -1,0 +1,156 @@
+"""`daad detect` end to end: what it writes, what it says, its exit status, and the way from proposals to a detector."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from daad.cli import run
+from daad.data.boxes import read_boxes
+from tests.detection.conftest import write_data
+from tests.images import save_png, spotted, striped
+
+FIT = ["--image-size", "64", "--steps", "3", "--set", "size=nano", "--set", "batch-size=8"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("detect")
+    write_data(place, "train", range(20))
+    return write_data(place, "test", range(1000, 1006))
+
+
+@pytest.fixture(scope="module")
+def detector(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("detect-cli") / "boxes"
+    assert run(["detect", "fit", str(data), "-o", str(place), *FIT]) == 0
+    return place
+
+
+def test_fit_says_what_it_made_and_goes_on(data: Path, detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (detector.with_name("boxes.run") / "log.csv").is_file()
+    assert run(["detect", "fit", str(data), "-o", str(detector), *FIT, "--resume"]) == 0
+    told = capsys.readouterr().out
+    assert "boxes of 2 classes learnt from 18 images" in told and "boxes are shown from score" in told
+
+
+def test_predict_writes_csv_pictures_and_coco(data: Path, detector: Path, tmp_path: Path) -> None:
+    common = ["detect", "predict", str(detector), str(data / "images"), "--min-score", "0.01"]
+    assert run([*common, "-o", str(tmp_path / "found.csv"), "--pictures", str(tmp_path / "pictures")]) == 0
+    with (tmp_path / "found.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {path.name for path in (data / "images").iterdir()}
+    found = [row for row in rows if row["label"]]
+    assert found and all(float(row["right"]) > float(row["left"]) for row in found)
+    pictures = sorted((tmp_path / "pictures").glob("*_boxes.png"))
+    assert len(pictures) == 26 and Image.open(pictures[0]).size == (384, 384)
+    assert run([*common, "-o", str(tmp_path / "found.json")]) == 0
+    back = read_boxes(tmp_path / "found.json", split="train", images=data / "images")
+    assert sum(len(sample.boxes) for sample in back.samples) == len(found)
+
+
+def test_a_bad_image_is_recorded_and_the_rest_go_on(data: Path, detector: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data / "images", tmp_path / "images"))
+    (folder / "test000.png").write_bytes(b"broken")
+    assert run(["detect", "predict", str(detector), str(folder), "-o", str(tmp_path / "found.csv")]) == 1
+    with (tmp_path / "found.csv").open(newline="") as file:
+        errors = {row["name"]: row["error"] for row in csv.DictReader(file) if row["error"]}
+    assert list(errors) == ["test000.png"]
+
+
+def test_evaluate_writes_metrics_boxes_and_page(
+    data: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["detect", "evaluate", str(detector), str(data), "-o", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "mAP50 " in told and "mAP50 of the mean box" in told
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["images"] == 6 and 0 <= metrics["ap50"] <= 1 and set(metrics["by_class"]) == {"hole", "bar"}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count("<figure>") == 6 and "Class by class" in page
+    assert json.loads((tmp_path / "out" / "boxes.json").read_text())["categories"][0]["name"] == "hole"
+
+
+def test_proposals_come_back_as_training_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index, image in enumerate(striped(12, 96, 96, 1)):
+        save_png(tmp_path / "good" / f"{index}.png", image)
+    for index, image in enumerate(spotted(striped(12, 96, 96, 1, seed=1))[0]):
+        save_png(tmp_path / "new" / f"{index:02d}.png", image)
+    (tmp_path / "new" / "broken.png").write_bytes(b"broken")
+    settings = ["--model", "ae", "--image-size", "48", "--steps", "60", "--set", "size=nano", "--set", "batch-size=4"]
+    assert run(["fit", str(tmp_path / "good"), "-o", str(tmp_path / "anomalies"), *settings]) == 0
+    propose = ["detect", "propose", str(tmp_path / "anomalies"), str(tmp_path / "new"), "-o"]
+    assert run([*propose, str(tmp_path / "proposals.json"), "--label", "spot"]) == 1  # one cannot be read
+    assert "boxes proposed on 12 images" in capsys.readouterr().out
+    found = read_boxes(tmp_path / "proposals.json", split="train", images=tmp_path / "new")
+    assert found.classes == ("spot",) and sum(len(sample.boxes) for sample in found.samples) > 0
+    learn = ["detect", "fit", str(tmp_path / "proposals.json"), "--images", str(tmp_path / "new")]
+    assert run([*learn, "-o", str(tmp_path / "boxes"), *FIT]) == 0
+    assert run(["detect", "predict", str(tmp_path / "boxes"), str(tmp_path / "good")]) == 0
+
+
+def test_proposals_are_of_flagged_images_and_large_regions(tmp_path: Path) -> None:
+    for index, image in enumerate(striped(12, 96, 96, 1)):
+        save_png(tmp_path / "good" / f"{index}.png", image)
+    settings = ["--model", "ae", "--image-size", "48", "--steps", "20", "--set", "size=nano", "--set", "batch-size=4"]
+    assert run(["fit", str(tmp_path / "good"), "-o", str(tmp_path / "anomalies"), *settings]) == 0
+    counts = []
+    for extra in ([], ["--all-images"], ["--all-images", "--min-area", "9000"], ["--all-images", "--at-most", "1"]):
+        command = ["detect", "propose", str(tmp_path / "anomalies"), str(tmp_path / "good"), "-o"]
+        assert run([*command, str(tmp_path / "p.json"), *extra]) == 0
+        body = json.loads((tmp_path / "p.json").read_text())
+        assert len(body["images"]) == 12
+        counts.append(len(body["annotations"]))
+    assert counts[0] <= counts[1] and counts[2] == 0 and counts[3] <= 12
+
+
+def test_print_config_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    import yaml
+
+    assert run(["detect", "fit", "--print-config", "--set", "segmentation=none"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["settings"]["segmentation"] == "none" and shown["settings"]["epochs"] == 40
+    assert shown["image_size"] == 160 and "classes" not in shown["settings"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["fit", "nowhere", "-o", "x"], 1, "does not exist"),
+        (["fit", "-o", "x"], 2, "DATA is missing"),
+        (["fit", "{data}", "-o", "x", "--set", "segmentation=maybe"], 2, "segmentation"),
+        (["fit", "{data}/images", "-o", "x"], 1, "holds no boxes that daad reads"),
+        (["fit", "{data}/images/train000.png", "-o", "x"], 1, "neither a COCO file"),
+        (["predict", "{detector}", "{data}/images", "-o", "x.txt"], 2, "use .csv or .json"),
+        (["predict", "{data}", "{data}/images"], 1, "not a daad detector"),
+        (["predict", "{detector}", "{data}/images", "--min-score", "7"], 2, "min_score"),
+        (["evaluate", "{detector}", "nowhere", "-o", "x"], 1, "does not exist"),
+        (["propose", "{detector}", "{data}/images", "-o", "x.json"], 1, "is a detector of boxes"),
+        (["propose", "{detector}", "{data}/images", "-o", "x.csv"], 2, "ends in .json"),
+    ],
+)
+def test_bad_use_ends_in_one_line(
+    arguments: list[str], status: int, told: str, data: Path, detector: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    given = [text.format(data=data, detector=detector) for text in arguments]
+    assert run(["detect", *given]) == status
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and told in said[0]
+
+
+def test_what_would_be_written_over_is_refused(data: Path, detector: Path, tmp_path: Path) -> None:
+    image = tmp_path / "a.json"
+    shutil.copy(data / "images" / "train000.png", tmp_path / "b.png")
+    np.testing.assert_equal(image.exists(), False)
+    assert run(["detect", "predict", str(detector), str(tmp_path), "-o", str(tmp_path / "found.csv")]) == 0
+    assert (tmp_path / "b.png").is_file()
