@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from daad.cli import run
+from daad.detection import fitting, scod
 from daad.models.base import Preset
 from daad.models.registry import MODELS, model_class
+from tests.detection.conftest import write_data
 from tests.images import save_png, spotted, striped
 
 ROOT = Path(__file__).parent.parent
@@ -40,9 +42,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
     for folder, scene in (("quiet", striped(1, 320, 320, 1)), ("new", striped(1, 160, 160, 1, seed=1))):
         save_png(tmp_path / "scenes" / folder / "scene.png", scene[0])
-    for folder, images in (("new", new), ("labelled/good", new), ("labelled/spot", spotted(new)[0])):
+    odd = spotted(striped(8, 64, 64, 1, seed=2))[0]
+    for folder, images in (("new", np.concatenate([new, odd])), ("labelled/good", new), ("labelled/spot", odd)):
         for index, image in enumerate(images):
             save_png(tmp_path / "photos" / folder / f"{index}.png", image)
+    small = scod.PRESETS["small"]
+    tiny = Preset(64, {**small.settings, "size": "nano", "steps": 3, "epochs": None})
+    monkeypatch.setattr(scod, "PRESETS", {"small": tiny})
+    monkeypatch.setattr(fitting, "PRESETS", {"small": tiny})
+    for part, seeds in (("train", range(12)), ("test", range(100, 106))):
+        write_data(tmp_path / "labelled", part, seeds)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -55,7 +64,7 @@ def test_the_commands_of_a_page_work_in_its_order(page: Path, place: Path) -> No
 
 def test_the_readme_shows_every_verb() -> None:
     verbs = {arguments[0] for arguments in commands(ROOT / "README.md")}
-    assert verbs >= {"audit", "fit", "predict", "evaluate", "search", "models", "info"}
+    assert verbs >= {"audit", "fit", "predict", "evaluate", "search", "detect", "models", "info"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -63,5 +63,5 @@ def write_coco(path: Path, images: Sequence[CocoImage], classes: Sequence[str]) 
     """Write the COCO form to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(coco_body(images, classes), indent=1, allow_nan=False), encoding="utf-8")
+    temporary.write_text(json.dumps(coco_body(images, classes), allow_nan=False), encoding="utf-8")
     temporary.replace(path)
