@@ -36,7 +36,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.set_num_threads(1)
     for cls in map(model_class, MODELS):
         small = cls.presets["small"]
-        monkeypatch.setattr(cls, "presets", {"small": Preset(64, {**small.settings, "size": "nano", "steps": 3})})
+        short = {name: 3 for name in small.settings if name.endswith("_steps")}
+        settings = {**small.settings, **short, "size": "nano", "steps": 3}
+        monkeypatch.setattr(cls, "presets", {"small": Preset(64, settings)})
     good, new = striped(16, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
     for index, image in enumerate(good):
         save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
