@@ -42,7 +42,7 @@ def state(detector: BoxDetector) -> dict[str, bytes]:
 def test_it_finds_what_it_learnt(learnt: BoxDetector, labelled: Path) -> None:
     found = learnt.evaluate(labelled)
     assert found.quality.ap50 > 0.9 and found.baseline.ap50 < 0.2
-    assert found.precision > 0.8 and found.recall > 0.7
+    assert found.intervals["precision"].value > 0.8 and found.intervals["recall"].value > 0.7
     assert (found.images, found.boxes) == (20, sum(len(sample.boxes) for sample in found.samples))
     assert set(found.quality.by_class) == {"hole", "bar"} and set(found.quality.by_size) == {"small", "middle", "large"}
     assert found.notes == []
@@ -150,7 +150,7 @@ def test_images_without_any_box_have_no_average_precision(learnt: BoxDetector, l
     data = read_boxes(labelled, split="test")
     none = [sample for sample in data.samples if not len(sample.labels)]
     found = learnt.evaluate(type(data)(none, data.classes, []))
-    assert np.isnan(found.quality.ap) and np.isnan(found.recall) and found.boxes == 0
+    assert np.isnan(found.quality.ap) and np.isnan(found.intervals["recall"].value) and found.boxes == 0
 
 
 def test_a_bad_image_costs_itself_alone(labelled: Path, tmp_path: Path) -> None:

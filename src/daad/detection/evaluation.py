@@ -17,7 +17,9 @@ from daad.detection.fitting import pixel_digest, to_model
 from daad.detector.plan import Progress
 from daad.detector.stream import batched, prepared
 from daad.errors import DataError
-from daad.metrics.boxes import Boxes, BoxQuality, box_quality, right_at
+from daad.metrics.box_intervals import box_intervals
+from daad.metrics.boxes import Boxes, BoxQuality, box_quality
+from daad.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from daad.detection.detector import BoxDetector
@@ -29,15 +31,15 @@ THIRDS = ("small", "middle", "large")
 class BoxEvaluation:
     """What was measured on `images` images with `boxes` boxes.
 
-    `quality` is COCO's average precision of all boxes found; `precision` and `recall` are at the detector's threshold
-    and IoU .5, NaN where there is nothing to count; `baseline` is the quality of what knows no image: the training
+    `quality` is COCO's average precision of all boxes found; `intervals` hold `ap`, `ap50` and `ap75` with their
+    bootstrap intervals over images, and `precision` and `recall` at the detector's threshold and IoU .5, NaN where
+    there is nothing to count; `baseline` is the quality of what knows no image: the training
     boxes' mean box of every class, in every image. `found` and `true` are the boxes of each sample.
     """
 
     quality: BoxQuality
     baseline: BoxQuality
-    precision: float
-    recall: float
+    intervals: Mapping[str, Interval]
     images: int
     boxes: int
     samples: list[BoxSample]
@@ -50,13 +52,10 @@ class BoxEvaluation:
         return {
             "images": self.images,
             "boxes": self.boxes,
-            "ap": self.quality.ap,
-            "ap50": self.quality.ap50,
-            "ap75": self.quality.ap75,
+            **{name: getattr(self.quality, name) for name in ("ap", "ap50", "ap75")},
             "by_size": dict(self.quality.by_size),
             "by_class": dict(self.quality.by_class),
-            "precision": self.precision,
-            "recall": self.recall,
+            **{name: self.intervals[name].value for name in ("precision", "recall")},
             "baseline": {"ap": self.baseline.ap, "ap50": self.baseline.ap50, "ap75": self.baseline.ap75},
         }
 
@@ -99,9 +98,6 @@ def _measured(
 ) -> BoxEvaluation:
     true = [Boxes(sample.boxes, sample.labels, np.ones(len(sample.labels))) for sample in samples]
     classes, sizes = detector.classes, thirds_of(detector.provenance)
-    shown = [_above(boxes, detector.confidence.threshold) for boxes in found]
-    right = sum(int(right_at(mine, theirs).sum()) for mine, theirs in zip(shown, true, strict=True))
-    given, there = (sum(len(each.labels) for each in boxes) for boxes in (shown, true))
     notes = list(data.notes)
     if seen:
         notes.append(f"{seen} of these images were learnt from: the figures are too good; keep a part for measuring")
@@ -111,10 +107,9 @@ def _measured(
     return BoxEvaluation(
         quality=box_quality(found, true, classes, sizes),
         baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes),
-        precision=right / given if given else math.nan,
-        recall=right / there if there else math.nan,
+        intervals=box_intervals(found, true, len(classes), detector.confidence.threshold),
         images=len(samples),
-        boxes=there,
+        boxes=sum(len(each.labels) for each in true),
         samples=samples,
         found=found,
         failures=failures,
@@ -127,11 +122,6 @@ def thirds_of(provenance: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     ends: Sequence[float] = provenance.get("thirds", ())
     edges = [0.0, *ends, math.inf]
     return dict(zip(THIRDS, itertools.pairwise(edges), strict=False)) if ends else {}
-
-
-def _above(boxes: Boxes, threshold: float) -> Boxes:
-    kept = boxes.scores >= threshold
-    return Boxes(boxes.corners[kept], boxes.labels[kept], boxes.scores[kept])
 
 
 def _usual(detector: BoxDetector, sample: BoxSample) -> Boxes:

@@ -42,6 +42,7 @@ def write_boxes(detector: BoxDetector, evaluation: BoxEvaluation, folder: Path) 
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         **_without_nan(evaluation.as_dict()),
+        "intervals": _without_nan({name: asdict(each) for name, each in evaluation.intervals.items()}),
         "threshold": detector.confidence.threshold,
         "failures": [asdict(failure) for failure in evaluation.failures],
         "notes": evaluation.notes,
@@ -72,11 +73,11 @@ def _page(detector: BoxDetector, evaluation: BoxEvaluation) -> str:
         headline=f"{evaluation.boxes:,} labelled boxes of {len(detector.classes)} classes in {evaluation.images:,} "
         "images that set nothing.",
         tiles=[
-            ("mAP at IoU .5", _number(quality.ap50), f"mean box of each class: {_number(evaluation.baseline.ap50)}"),
-            ("AP at IoU .75", _number(quality.ap75), f"mean box: {_number(evaluation.baseline.ap75)}"),
-            ("mAP, IoU .5 to .95", _number(quality.ap), f"mean box: {_number(evaluation.baseline.ap)}"),
-            ("Precision", _number(evaluation.precision), f"of boxes from score {confidence.threshold:.3f}, IoU .5"),
-            ("Recall", _number(evaluation.recall), "at the same score"),
+            _tile("mAP at IoU .5", "ap50", evaluation, f"mean box of each class {_number(evaluation.baseline.ap50)}"),
+            _tile("AP at IoU .75", "ap75", evaluation, f"mean box {_number(evaluation.baseline.ap75)}"),
+            _tile("mAP, IoU .5 to .95", "ap", evaluation, f"mean box {_number(evaluation.baseline.ap)}"),
+            _tile("Precision", "precision", evaluation, f"from score {confidence.threshold:.3f} on, IoU .5"),
+            _tile("Recall", "recall", evaluation, "at the same score"),
         ],
         classes=classes,
         sizes=[(name, _number(value)) for name, value in quality.by_size.items()],
@@ -85,6 +86,13 @@ def _page(detector: BoxDetector, evaluation: BoxEvaluation) -> str:
         failures=evaluation.failures,
         provenance=list(tables.flat(_short(detector.provenance))),
     )
+
+
+def _tile(title: str, name: str, evaluation: BoxEvaluation, beneath: str) -> tuple[str, str, str]:
+    interval = evaluation.intervals[name]
+    if math.isnan(interval.low):
+        return title, _number(interval.value), beneath
+    return title, _number(interval.value), f"[{interval.low:.3f}, {interval.high:.3f}]; {beneath}"
 
 
 def _shown(detector: BoxDetector, evaluation: BoxEvaluation) -> list[Shown]:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+MEASURES = {"ap50": "mAP50", "ap75": "AP75", "ap": "mAP50:95", "precision": "precision", "recall": "recall"}
+
 
 def evaluate(
     detector: Path,
@@ -43,13 +45,12 @@ def evaluate(
     with ProgressBar() as progress:
         evaluation = found.evaluate(data, images=images, batch_size=batch_size, progress=progress)
     page = write_boxes(found, evaluation, output)
-    quality = evaluation.quality
-    rows = {"mAP50": quality.ap50, "AP75": quality.ap75, "mAP50:95": quality.ap}
-    rows |= {f"mAP50:95, {name}": value for name, value in quality.by_size.items()}
-    rows |= {"mAP50 of the mean box": evaluation.baseline.ap50}
-    rows |= {"precision": evaluation.precision, "recall": evaluation.recall}
-    for name, value in rows.items():
-        print(f"{name:<22} {value:.4f}")
+    for key, name in MEASURES.items():
+        interval = evaluation.intervals[key]
+        print(f"{name:<22} {interval.value:.4f}  [{interval.low:.4f}, {interval.high:.4f}]")
+    for size, value in evaluation.quality.by_size.items():
+        print(f"{f'mAP50:95, {size}':<22} {value:.4f}")
+    print(f"{'mAP50 of the mean box':<22} {evaluation.baseline.ap50:.4f}")
     for note in evaluation.notes:
         print(f"note: {note}", file=sys.stderr)
     for failure in evaluation.failures:
