@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from daad.cli import run
-from daad.detection import fitting, scod
+from daad.detection.scod import SCOD
 from daad.models.base import Preset
 from daad.models.registry import MODELS, model_class
 from tests.detection.conftest import write_data
@@ -48,10 +48,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder, images in (("new", np.concatenate([new, odd])), ("labelled/good", new), ("labelled/spot", odd)):
         for index, image in enumerate(images):
             save_png(tmp_path / "photos" / folder / f"{index}.png", image)
-    small = scod.PRESETS["small"]
-    tiny = Preset(64, {**small.settings, "size": "nano", "steps": 3, "epochs": None})
-    monkeypatch.setattr(scod, "PRESETS", {"small": tiny})
-    monkeypatch.setattr(fitting, "PRESETS", {"small": tiny})
+    monkeypatch.setattr(SCOD, "presets", {"small": Preset(64, {"size": "nano", "steps": 3})})
     for part, seeds in (("train", range(12)), ("test", range(100, 106))):
         write_data(tmp_path / "labelled", part, seeds)
     monkeypatch.chdir(tmp_path)

@@ -154,3 +154,16 @@ def test_what_would_be_written_over_is_refused(data: Path, detector: Path, tmp_p
     np.testing.assert_equal(image.exists(), False)
     assert run(["detect", "predict", str(detector), str(tmp_path), "-o", str(tmp_path / "found.csv")]) == 0
     assert (tmp_path / "b.png").is_file()
+
+
+def test_info_and_models_know_detectors_of_boxes(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", str(detector), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["model"] == "scod" and facts["classes"] == ["hole", "bar"]
+    assert 0 <= facts["confidence"]["threshold"] <= 1
+    assert run(["models", "scod"]) == 0
+    shown = capsys.readouterr().out
+    assert "segmentation = 'by_scale'" in shown and "preset paper" in shown
+    assert run(["models"]) == 0 and "scod" in capsys.readouterr().out
+    assert run(["fit", "x", "-o", "y", "--model", "scod"]) == 2
+    assert "use daad detect fit" in capsys.readouterr().err

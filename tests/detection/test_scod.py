@@ -10,7 +10,7 @@ import torch
 
 from daad import ConfigError
 from daad.detection.batches import BoxBatch, BoxBatches
-from daad.detection.scod import PRESETS, SCOD, SCODConfig, layout
+from daad.detection.scod import SCOD, SCODConfig, layout
 from daad.detection.ssd import SSD, grids_of
 from daad.nn.boxes import encode
 from daad.training.loop import train_on
@@ -128,9 +128,9 @@ def test_a_config_whose_layers_do_not_fit_is_refused() -> None:
         SCODConfig.make(**shape, ranges=of_data["ranges"][:2], anchors=of_data["anchors"])
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", list(SCOD.presets))
 def test_presets_are_legal(name: str) -> None:
-    chosen = PRESETS[name]
+    chosen = SCOD.presets[name]
     side, size = chosen.image_size, chosen.settings.get("size", "small")
     shape = {"height": side, "width": side, "channels": 3, "classes": ("a",)}
     SCODConfig.make(**shape, **layout(size, side, side, SIZES), **chosen.settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
-from daad.artifact.manifest import MAX_MANIFEST_BYTES, M, parse_manifest
+from daad.artifact.manifest import MAX_MANIFEST_BYTES, AnyManifest, M, parse_manifest
 from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, resolved, told
 from daad.errors import ArtifactError
 
@@ -26,6 +26,12 @@ def read_artifact(path: str | Path, form: type[M]) -> tuple[M, Tensors, Tensors]
     resolved(path)  # an empty or impossible path is told as such
     manifest, contents = read_contents(Path(path), form)
     return manifest, _tensors(contents, WEIGHTS, path), _tensors(contents, GOLDEN, path)
+
+
+def kind_of(path: str | Path) -> str:
+    """What a saved thing is, one of `daad.artifact.manifest.KINDS`; its files are checked. Raises ArtifactError."""
+    resolved(path)
+    return read_contents(Path(path), AnyManifest)[0].kind
 
 
 def read_contents(path: Path, form: type[M]) -> tuple[M, dict[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,7 +14,7 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
     Parameters
     ----------
     detector
-        A detector that `daad fit` made.
+        A detector that `daad fit` or `daad detect fit` made.
     json
         Print everything as JSON.
     """
@@ -22,11 +22,21 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
 
     import yaml
 
+    from daad.artifact.read import kind_of
+
+    facts = _of_boxes(detector) if kind_of(detector) == "daad-box-detector" else _of_anomalies(detector)
+    print(
+        json_module.dumps(facts, indent=2) if json else yaml.safe_dump(facts, sort_keys=False), end="\n" if json else ""
+    )
+    return 0
+
+
+def _of_anomalies(detector: Path) -> dict[str, Any]:
     from daad.detector.detector import Detector
 
     found = Detector.load(detector)
     calibration = found.calibration
-    facts = {
+    return {
         "model": found.name,
         "preprocess": found.preprocess.model_dump(mode="json"),
         "calibration": {
@@ -40,7 +50,17 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
         "config": found.model.config.model_dump(mode="json"),
         "provenance": found.provenance,
     }
-    print(
-        json_module.dumps(facts, indent=2) if json else yaml.safe_dump(facts, sort_keys=False), end="\n" if json else ""
-    )
-    return 0
+
+
+def _of_boxes(detector: Path) -> dict[str, Any]:
+    from daad.detection.detector import BoxDetector
+
+    found = BoxDetector.load(detector)
+    return {
+        "model": "scod",
+        "classes": list(found.classes),
+        "preprocess": found.preprocess.model_dump(mode="json"),
+        "confidence": found.confidence.model_dump(mode="json"),
+        "config": found.model.config.model_dump(mode="json"),
+        "provenance": {name: value for name, value in found.provenance.items() if name != "learnt_images"},
+    }

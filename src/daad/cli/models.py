@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def models(name: str | None = None, /) -> int:
     """List the models, or the settings and presets of one.
@@ -11,15 +13,16 @@ def models(name: str | None = None, /) -> int:
     name
         A model; without it, all are listed.
     """
-    from daad.models.registry import MODELS, model_class
+    from daad.models.registry import BOX_MODELS, MODELS, model_class, named
 
     if name is None:
-        width = max(map(len, MODELS))
-        for key, entry in MODELS.items():
-            print(f"{key:<{width}}  {entry.summary}  ({entry.source})")
+        _list(MODELS)
+        print("\nlearning from labelled boxes (daad detect fit):")
+        _list(BOX_MODELS)
         return 0
-    cls = model_class(name)
-    print(f"{name}: {MODELS[name].summary} ({MODELS[name].source})\n\nsettings (--set NAME=VALUE)")
+    cls = named(BOX_MODELS[name]) if name in BOX_MODELS else model_class(name)
+    entry = {**MODELS, **BOX_MODELS}[name]
+    print(f"{name}: {entry.summary} ({entry.source})\n\nsettings (--set NAME=VALUE)")
     for key, field in cls.Config.model_fields.items():
         if not field.is_required():  # the image's shape is not set but found
             print(f"  {key} = {field.default!r}\n      {field.description or ''}")
@@ -27,3 +30,9 @@ def models(name: str | None = None, /) -> int:
         settings = ", ".join(f"{k}={v}" for k, v in chosen.settings.items())
         print(f"\npreset {key}: image_size={chosen.image_size}, {settings}")
     return 0
+
+
+def _list(entries: dict[str, Any]) -> None:
+    width = max(map(len, entries))
+    for key, entry in entries.items():
+        print(f"{key:<{width}}  {entry.summary}  ({entry.source})")

@@ -25,7 +25,7 @@ from daad.data.sample import Sample
 from daad.data.splits import hold_out
 from daad.detection.batches import BoxBatches
 from daad.detection.finding import LOWEST, boxes_of
-from daad.detection.scod import NAME, PRESETS, SCOD, SCODConfig, layout
+from daad.detection.scod import NAME, SCOD, SCODConfig, layout
 from daad.detector.circumstances import circumstances
 from daad.detector.learning import repeatable
 from daad.detector.plan import Progress, RunOptions, silent
@@ -55,7 +55,7 @@ class BoxPlan(Settings):
 
     def check(self) -> None:
         """Refuse what can be refused before any image is read."""
-        preset_of(PRESETS, self.preset)
+        preset_of(SCOD.presets, self.preset)
         SCODConfig.check_known(self.settings)
         for name in OF_THE_DATA:
             if name in self.settings:
@@ -74,11 +74,11 @@ class BoxPlan(Settings):
 
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to."""
-        return preset_of(PRESETS, self.preset).image_size if self.image_size is None else self.image_size
+        return preset_of(SCOD.presets, self.preset).image_size if self.image_size is None else self.image_size
 
     def all_settings(self) -> dict[str, Any]:
         """The preset's settings with the user's own over them; steps drop the preset's epochs and the reverse."""
-        merged = {**preset_of(PRESETS, self.preset).settings, **self.settings}
+        merged = {**preset_of(SCOD.presets, self.preset).settings, **self.settings}
         for mine, other in (("steps", "epochs"), ("epochs", "steps")):
             if self.settings.get(mine) is not None and other not in self.settings:
                 merged.pop(other, None)

@@ -14,6 +14,7 @@ from its relatives (SSD, DES, HarmonicDet), and must not be taken for the author
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -83,15 +84,6 @@ class SCODConfig(ModelConfig):
         return size in get_args(Size) and all(SMALLEST <= side <= LARGEST for side in (height, width))
 
 
-PRESETS = {
-    "small": Preset(160, {"epochs": 40}),
-    "paper": Preset(
-        300,
-        {"size": "paper", "steps": 120_000, "batch_size": 32, "learning_rate": 1e-3, "optimiser": "sgd"},
-    ),
-}
-
-
 class Found(NamedTuple):
     """Class probabilities (B, A, classes) and boxes (B, A, 4) in pixels of the input, before suppression."""
 
@@ -103,6 +95,13 @@ class SCOD(Trainable):
     """The detector; see the module's docstring."""
 
     Config: ClassVar[type[SCODConfig]] = SCODConfig
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "small": Preset(160, {"epochs": 40}),
+        "paper": Preset(
+            300,
+            {"size": "paper", "steps": 120_000, "batch_size": 32, "learning_rate": 1e-3, "optimiser": "sgd"},
+        ),
+    }
 
     def __init__(self, config: SCODConfig) -> None:
         super().__init__()

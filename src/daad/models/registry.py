@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daad.errors import ConfigError, closest
 
@@ -36,11 +36,22 @@ MODELS: dict[str, Entry] = {
     "utad": Entry("daad.models.utad:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
 }
 
+BOX_MODELS: dict[str, Entry] = {  # those that learn from labelled boxes: daad detect
+    "scod": Entry("daad.detection.scod:SCOD", "single-shot detector aware of scales", "Wang et al., arXiv 2108.11021"),
+}
+
 
 def model_class(name: str) -> type[AnomalyModel]:
     """The class of a registered model; ConfigError with the nearest name for an unknown one."""
+    if name in BOX_MODELS:
+        raise ConfigError(f"model {name!r} learns from labelled boxes: use daad detect fit, or BoxDetector")
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}{closest(name, MODELS)}; known models: {', '.join(MODELS)}")
-    module, _, attribute = MODELS[name].location.partition(":")
-    found: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
+    found: type[AnomalyModel] = named(MODELS[name])
     return found
+
+
+def named(entry: Entry) -> Any:
+    """What an entry's location names."""
+    module, _, attribute = entry.location.partition(":")
+    return getattr(importlib.import_module(module), attribute)
