@@ -99,8 +99,9 @@ def suppress_by_class(
     """The same with boxes of different classes leaving each other alone."""
     if not len(boxes):
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
-    span = boxes.max() - boxes.min() + 1
-    return suppress(boxes + (labels.to(boxes.dtype) * span)[:, None], scores, threshold, limit)
+    apart = boxes.double()  # float32 would round boxes that were moved far apart
+    span = apart.max() - apart.min() + 1
+    return suppress(apart + (labels * span)[:, None], scores, threshold, limit)
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
