@@ -2,7 +2,7 @@
 
     python -m benchmarks.boxes --data FOLDER
 
-Preset `small`, 30 epochs, last step; nothing is chosen on test images. Boxes of all scales (neu_det), boxes of nearly
+Preset `small`, 20 epochs, last step; nothing is chosen on test images. Boxes of all scales (neu_det), boxes of nearly
 one scale as a control (deep_pcb), and the masks of magnetic_tile turned into boxes of five kinds.
 """
 
@@ -17,7 +17,7 @@ from benchmarks.suite import Job, Row, Suite, run_suite
 DATA = {"neu_det": "neu_det", "deep_pcb": "deep_pcb_boxes", "magnetic_tile": "magnetic_tile/magnetic_tile"}
 SIZES = {"neu_det": 160, "deep_pcb": 256, "magnetic_tile": 160}
 SEEDS = (0, 1, 2)
-EPOCHS = 30
+EPOCHS = 20
 PLAIN = {"segmentation": "none", "overlap_loss": "none"}
 METHODS: dict[str, dict[str, Any]] = {
     "SSD": PLAIN,
