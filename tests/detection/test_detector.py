@@ -146,6 +146,16 @@ def test_a_class_that_is_not_there_does_not_count_and_is_told(learnt: BoxDetecto
     assert np.isnan(found.quality.by_class["bar"]) and found.quality.ap50 > 0.8
 
 
+def test_classes_in_another_order_are_the_same_classes(learnt: BoxDetector, labelled: Path) -> None:
+    data = read_boxes(labelled, split="test")
+    turned = data.of(("bar", "hole"))
+    assert turned.classes != data.classes
+    assert learnt.evaluate(turned).quality == learnt.evaluate(data).quality
+    less = learnt.evaluate(data.of(("hole",)))
+    assert len(less.notes) > 1 and "unknown class 'bar'" in less.notes[0]
+    assert less.quality.by_class["hole"] == learnt.evaluate(data).quality.by_class["hole"]
+
+
 def test_images_without_any_box_have_no_average_precision(learnt: BoxDetector, labelled: Path) -> None:
     data = read_boxes(labelled, split="test")
     none = [sample for sample in data.samples if not len(sample.labels)]

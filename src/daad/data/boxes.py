@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,20 @@ class BoxSet:
     samples: list[BoxSample]
     classes: tuple[str, ...]
     notes: list[str]
+
+    def of(self, classes: Sequence[str]) -> BoxSet:
+        """The same with labels that are places in `classes`; boxes of other classes are left out, with a note each."""
+        known = tuple(classes)
+        if known == self.classes:
+            return self
+        place = np.array([known.index(name) if name in known else -1 for name in self.classes], dtype=np.int64)
+        samples, notes = [], list(self.notes)
+        for sample in self.samples:
+            labels = place[sample.labels]
+            for gone in np.unique(sample.labels[labels < 0]):
+                notes.append(f"{sample.name}: boxes of the unknown class {self.classes[gone]!r}")
+            samples.append(replace(sample, boxes=sample.boxes[labels >= 0], labels=labels[labels >= 0]))
+        return BoxSet(samples, known, notes)
 
 
 def read_boxes(

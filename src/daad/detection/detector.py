@@ -22,7 +22,7 @@ from daad.data.boxes import BoxSet, read_boxes
 from daad.data.preprocess import Preprocess
 from daad.detection.evaluation import BoxEvaluation, evaluate
 from daad.detection.finding import LOWEST, boxes_of, moved, raw_found
-from daad.detection.fitting import BoxPlan, fit, to_model
+from daad.detection.fitting import BoxPlan, Fitted, fit, to_model
 from daad.detection.prediction import BoxPrediction, Detection
 from daad.detection.scod import NAME, SCOD, SCODConfig
 from daad.detector.plan import Progress, RunOptions
@@ -135,10 +135,12 @@ class BoxDetector:
     ) -> BoxEvaluation:
         """Measure on labelled images that took no part in fitting: COCO's average precision, and precision and recall
         at the detector's threshold. `data` and `images` are as in `fit`; of a folder, its test part."""
-        labelled = data if isinstance(data, BoxSet) else read_boxes(
-            data, split="test", classes=self.classes, images=images
-        )  # fmt: skip
-        return evaluate(self, labelled, batch_size, progress)
+        if isinstance(data, BoxSet):
+            labelled = data.of(self.classes)
+        else:
+            labelled = read_boxes(data, split="test", classes=self.classes, images=images)
+        parts = Fitted(self.model, self.preprocess, self.confidence, self.provenance)
+        return evaluate(parts, labelled, batch_size, progress)
 
     def save(self, path: str | Path) -> Path:
         """Write the detector to a folder, or to a zip where `path` ends in .zip; see `Detector.save`."""

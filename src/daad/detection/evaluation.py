@@ -6,23 +6,20 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from daad.data.boxes import BoxSample, BoxSet
 from daad.data.sample import Failure, Sample
 from daad.detection.finding import boxes_of, moved
-from daad.detection.fitting import pixel_digest, to_model
+from daad.detection.fitting import Fitted, pixel_digest, to_model
 from daad.detector.plan import Progress
 from daad.detector.stream import batched, prepared
 from daad.errors import DataError
 from daad.metrics.box_intervals import box_intervals
 from daad.metrics.boxes import Boxes, BoxQuality, box_quality
 from daad.metrics.intervals import Interval
-
-if TYPE_CHECKING:
-    from daad.detection.detector import BoxDetector
 
 THIRDS = ("small", "middle", "large")
 
@@ -60,9 +57,7 @@ class BoxEvaluation:
         }
 
 
-def evaluate(
-    detector: BoxDetector, data: BoxSet, batch_size: int = 16, progress: Progress | None = None
-) -> BoxEvaluation:
+def evaluate(detector: Fitted, data: BoxSet, batch_size: int = 16, progress: Progress | None = None) -> BoxEvaluation:
     """Find the boxes of every image of `data` and hold them against those that are there; see
     `BoxDetector.evaluate`."""
     samples, found, failures, seen = [], [], [], 0
@@ -89,7 +84,7 @@ def evaluate(
 
 
 def _measured(
-    detector: BoxDetector,
+    detector: Fitted,
     data: BoxSet,
     samples: list[BoxSample],
     found: list[Boxes],
@@ -97,7 +92,7 @@ def _measured(
     seen: int,
 ) -> BoxEvaluation:
     true = [Boxes(sample.boxes, sample.labels, np.ones(len(sample.labels))) for sample in samples]
-    classes, sizes = detector.classes, thirds_of(detector.provenance)
+    classes, sizes = detector.model.config.classes, thirds_of(detector.provenance)
     notes = list(data.notes)
     if seen:
         notes.append(f"{seen} of these images were learnt from: the figures are too good; keep a part for measuring")
@@ -124,11 +119,13 @@ def thirds_of(provenance: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     return dict(zip(THIRDS, itertools.pairwise(edges), strict=False)) if ends else {}
 
 
-def _usual(detector: BoxDetector, sample: BoxSample) -> Boxes:
+def _usual(detector: Fitted, sample: BoxSample) -> Boxes:
     """The mean training box of every class, with the share of training images that show the class as its score."""
     usual = detector.provenance.get("usual_boxes", {})
-    known = [place for place, name in enumerate(detector.classes) if name in usual]
+    known = [place for place, name in enumerate(detector.model.config.classes) if name in usual]
     height, width = sample.size
-    corners = [np.array(usual[detector.classes[place]]["box"]) * [width, height, width, height] for place in known]
-    scores = [usual[detector.classes[place]]["share"] for place in known]
+    corners = [
+        np.array(usual[detector.model.config.classes[place]]["box"]) * [width, height, width, height] for place in known
+    ]
+    scores = [usual[detector.model.config.classes[place]]["share"] for place in known]
     return Boxes(np.array(corners, np.float64).reshape(-1, 4), np.array(known, np.int64), np.array(scores, np.float64))

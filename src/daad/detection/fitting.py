@@ -97,7 +97,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives: the parts of a detector of boxes."""
+    """The parts of a detector of boxes."""
 
     model: SCOD
     preprocess: Preprocess
