@@ -105,8 +105,9 @@ def test_proposals_are_of_flagged_images_and_large_regions(tmp_path: Path) -> No
     counts = []
     for extra in ([], ["--all-images"], ["--all-images", "--min-area", "9000"], ["--all-images", "--at-most", "1"]):
         command = ["detect", "propose", str(tmp_path / "anomalies"), str(tmp_path / "good"), "-o"]
-        assert run([*command, str(tmp_path / "p.json"), *extra]) == 0
-        body = json.loads((tmp_path / "p.json").read_text())
+        place = tmp_path / f"{len(counts)}.json"
+        assert run([*command, str(place), *extra]) == 0
+        body = json.loads(place.read_text())
         assert len(body["images"]) == 12
         counts.append(len(body["annotations"]))
     assert counts[0] <= counts[1] and counts[2] == 0 and counts[3] <= 12
@@ -148,14 +149,6 @@ def test_bad_use_ends_in_one_line(
     assert len(said) == 1 and told in said[0]
 
 
-def test_what_would_be_written_over_is_refused(data: Path, detector: Path, tmp_path: Path) -> None:
-    image = tmp_path / "a.json"
-    shutil.copy(data / "images" / "train000.png", tmp_path / "b.png")
-    np.testing.assert_equal(image.exists(), False)
-    assert run(["detect", "predict", str(detector), str(tmp_path), "-o", str(tmp_path / "found.csv")]) == 0
-    assert (tmp_path / "b.png").is_file()
-
-
 def test_info_and_models_know_detectors_of_boxes(detector: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", str(detector), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -167,3 +160,82 @@ def test_info_and_models_know_detectors_of_boxes(detector: Path, capsys: pytest.
     assert run(["models"]) == 0 and "scod" in capsys.readouterr().out
     assert run(["fit", "x", "-o", "y", "--model", "scod"]) == 2
     assert "use daad detect fit" in capsys.readouterr().err
+
+
+@pytest.fixture
+def copies(data: Path, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(data, tmp_path / "data")
+    shutil.copytree(detector, tmp_path / "det")
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict det data/images -o data/train.json",
+        "predict det data -o det/manifest.json",
+        "predict det data/images -o mine.json",
+        "predict det data/images -o mine.csv",
+        "predict det data/images -o data",
+        "predict det data/images/test000.png -o data/images/test000.png",
+        "evaluate det data -o det",
+        "evaluate det data/boxes.json -o data",
+        "evaluate det data/train.json -o /proc/nowhere",
+        "predict det data/images -o /proc/nowhere/found.json",
+        "evaluate det data -o out --batch-size 0",
+        "fit data -o new --accelerator cuda --steps 1",
+        "fit data -o new --preset paper --image-size 64",
+    ],
+)
+def test_nothing_that_is_there_is_lost(command: str, copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available() and "cuda" in command:
+        pytest.skip("the accelerator is there")
+    if "boxes.json" in command:
+        shutil.copy(copies / "data" / "test.json", copies / "data" / "boxes.json")
+    before = {path: path.read_bytes() for path in copies.rglob("*") if path.is_file()}
+    assert run(["detect", *command.split()]) in (1, 2)
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in copies.rglob("*") if path.is_file()} == before
+
+
+def test_bad_usage_leaves_an_earlier_result_and_a_new_one_takes_its_place(copies: Path) -> None:
+    for name in ("found.csv", "found.json"):
+        command = ["detect", "predict", "det", "data/images", "-o", name]
+        assert run(command) == 0
+        before = (copies / name).read_bytes()
+        assert run([*command, "--min-score", "5"]) == 2 and run([*command, "--batch-size", "0"]) == 2
+        assert (copies / name).read_bytes() == before
+        assert run([*command, "--min-score", "0.01"]) == 0
+        assert len((copies / name).read_bytes()) > len(before)
+
+
+def test_drawn_pictures_are_never_taken_for_images(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert run(["detect", "predict", "det", "data/images", "-o", "found.csv", "--pictures", "data/images"]) == 0
+        assert "26 images judged" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_used_is_a_failure_of_the_evaluation(copies: Path) -> None:
+    (copies / "data" / "images" / "test000.png").unlink()
+    assert run(["detect", "evaluate", "det", "data", "-o", "out"]) == 1
+    assert json.loads((copies / "out" / "metrics.json").read_text())["failures"][0]["name"] == "test000.png"
+
+
+def test_proposals_of_a_detector_of_tiles_record_what_cannot_be_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for index, image in enumerate(striped(6, 96, 96, 1)):
+        save_png(tmp_path / "good" / f"{index}.png", image)
+    tifffile.imwrite(tmp_path / "good" / "float.tif", striped(1, 96, 96, 1)[0, ..., 0].astype(np.float32) / 255)
+    tifffile.imwrite(tmp_path / "good" / "bad.tif", np.full((96, 96), 7, np.float32))
+    settings = ["--model", "ae", "--tile", "32", "--image-size", "32", "--steps", "5", "--set", "size=nano"]
+    assert run(["fit", str(tmp_path / "good"), "-o", str(tmp_path / "tiles"), *settings]) == 0
+    propose = ["detect", "propose", str(tmp_path / "tiles"), str(tmp_path / "good"), "-o", str(tmp_path / "p.json")]
+    assert run([*propose, "--all-images"]) == 1
+    names = [image["file_name"] for image in json.loads((tmp_path / "p.json").read_text())["images"]]
+    assert "float.tif" in names and "bad.tif" not in names and len(names) == 7
+    assert run(propose) == 2 and "already exists" in capsys.readouterr().err

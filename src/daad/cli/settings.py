@@ -71,7 +71,7 @@ def _parsed(text: str) -> Any:
     """YAML; what it cannot read is a ValueError. YAML 1.1 takes 1e-3 for a text: here it is a number."""
     try:
         return _numbers(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daad.errors import DataError
+
+DESCRIPTION = "boxes found by daad"
+
 
 @dataclass(frozen=True, slots=True)
 class CocoBox:
@@ -49,7 +53,7 @@ def coco_body(images: Sequence[CocoImage], classes: Sequence[str]) -> dict[str, 
                 }
             )
     return {
-        "info": {"description": "boxes found by daad"},
+        "info": {"description": DESCRIPTION},
         "images": [
             {"id": place, "file_name": image.name, "height": image.size[0], "width": image.size[1]}
             for place, image in enumerate(images, start=1)
@@ -60,8 +64,12 @@ def coco_body(images: Sequence[CocoImage], classes: Sequence[str]) -> dict[str, 
 
 
 def write_coco(path: Path, images: Sequence[CocoImage], classes: Sequence[str]) -> None:
-    """Write the COCO form to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the COCO form to `path`, whole or not at all. Raises DataError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(coco_body(images, classes), allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(coco_body(images, classes), allow_nan=False), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None

@@ -41,7 +41,7 @@ def read_folder(root: Path, split: Split | None) -> list[Sample]:
 
 
 def _mvtec(root: Path, train: Path | None, test: Path | None, split: Split | None) -> list[Sample]:
-    training = [_sorted_in(root, train, path, "train", None) for path in _images(train)] if train else []
+    training = [_sorted_in(root, train, path, "train", None) for path in images_below(train)] if train else []
     if split == "train":
         normal = [sample for sample in training if sample.label == 0]
         if not normal:
@@ -67,7 +67,7 @@ def _labelled(root: Path, split: Split | None) -> list[Sample]:
 
 def _plain(root: Path, split: Split | None) -> list[Sample]:
     good = _normal_folder(root)
-    images = list(_images(root))
+    images = list(images_below(root))
     if split == "train":
         _check_all_are_good(root, images)
     samples = []
@@ -94,7 +94,7 @@ def _check_all_are_good(root: Path, images: list[Path]) -> None:
 
 def _test_samples(root: Path, test: Path, ground_truth: Path) -> list[Sample]:
     masks = _masks(ground_truth)
-    return [_sorted_in(root, test, path, "test", masks) for path in _images(test)]
+    return [_sorted_in(root, test, path, "test", masks) for path in images_below(test)]
 
 
 def _sorted_in(root: Path, part: Path, path: Path, split: Split, masks: dict[str, Path] | None) -> Sample:
@@ -114,7 +114,7 @@ def _masks(folder: Path) -> dict[str, Path]:
     """Mask files by `<defect>/<stem>`; a stem may end in _mask, and any extension will do."""
     if not folder.is_dir():
         return {}
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in _images(folder, keep=True)}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in images_below(folder, keep=True)}
 
 
 def _normal_folder(folder: Path) -> Path | None:
@@ -131,14 +131,14 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _holds_images(folder: Path) -> bool:
-    return folder.name.lower() != GROUND_TRUTH and any(True for _ in _images(folder))
+    return folder.name.lower() != GROUND_TRUTH and any(True for _ in images_below(folder))
 
 
 def _is_noise(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _images(root: Path, *, keep: bool = False) -> Iterator[Path]:
+def images_below(root: Path, *, keep: bool = False) -> Iterator[Path]:
     """Image files below a folder, in a fixed order. Linked folders are followed, each real folder once, so that loops
     end. A `ground_truth` folder is left out unless `keep`."""
     seen: set[tuple[int, int]] = set()

@@ -28,8 +28,10 @@ def is_own_folder(folder: Path) -> bool:
 
 
 def is_own_picture(path: Path) -> bool:
-    """Whether a file is a heat map or an overlay; only files named like one are opened."""
-    return path.name.endswith(("_heat.png", "_overlay.png")) and _PICTURE_KEY in _start(path, _PICTURE_START)
+    """Whether a file is a heat map, an overlay or an image with boxes drawn; only files named like one are opened."""
+    return path.name.endswith(("_heat.png", "_overlay.png", "_boxes.png")) and _PICTURE_KEY in _start(
+        path, _PICTURE_START
+    )
 
 
 def _start(path: Path, size: int) -> bytes:

@@ -167,8 +167,8 @@ class BoxDetector:
             raise ArtifactError(f"{path}: unknown detector of boxes {manifest.model!r}; known: {NAME}")
         model = rebuild(lambda: SCOD(SCODConfig.make(**manifest.config)), weights, str(path))
         p, config = manifest.preprocess, model.config
-        if (p.height, p.width, p.channels) != (config.height, config.width, config.channels):
-            raise ArtifactError(f"{path}: manifest.json: preprocess and config differ in their shapes; fit again")
+        if (p.height, p.width, p.channels) != (config.height, config.width, config.channels) or p.crop or p.tiles:
+            raise ArtifactError(f"{path}: manifest.json: its preprocess is not one for boxes of this config; fit again")
         detector = cls(model, p, manifest.confidence, manifest.provenance)
         if verify:
             detector._verify(golden, str(path))

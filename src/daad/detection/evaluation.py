@@ -16,7 +16,7 @@ from daad.detection.finding import boxes_of, moved
 from daad.detection.fitting import Fitted, pixel_digest, to_model
 from daad.detector.plan import Progress
 from daad.detector.stream import batched, prepared
-from daad.errors import DataError
+from daad.errors import ConfigError, DataError
 from daad.metrics.box_intervals import box_intervals
 from daad.metrics.boxes import Boxes, BoxQuality, box_quality
 from daad.metrics.intervals import Interval
@@ -60,7 +60,9 @@ class BoxEvaluation:
 def evaluate(detector: Fitted, data: BoxSet, batch_size: int = 16, progress: Progress | None = None) -> BoxEvaluation:
     """Find the boxes of every image of `data` and hold them against those that are there; see
     `BoxDetector.evaluate`."""
-    samples, found, failures, seen = [], [], [], 0
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, found {batch_size}")
+    samples, found, failures, seen = [], [], list(data.failures), 0
     learnt = set(detector.provenance.get("learnt_images", ()))
     plain = [Sample(sample.image, sample.name) for sample in data.samples]
     stream = prepared(plain, detector.preprocess, ahead=2 * batch_size, workers=2)

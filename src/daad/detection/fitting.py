@@ -25,10 +25,10 @@ from daad.data.sample import Sample
 from daad.data.splits import hold_out
 from daad.detection.batches import BoxBatches
 from daad.detection.finding import LOWEST, boxes_of
-from daad.detection.scod import NAME, SCOD, SCODConfig, layout
+from daad.detection.scod import MOST_CLASSES, NAME, SCOD, SCODConfig, layout
 from daad.detector.circumstances import circumstances
 from daad.detector.learning import repeatable
-from daad.detector.plan import Progress, RunOptions, silent
+from daad.detector.plan import Progress, RunOptions, check_accelerator, silent
 from daad.errors import ConfigError, DataError
 from daad.metrics.boxes import Boxes, right_at
 from daad.models.base import preset_of
@@ -56,6 +56,7 @@ class BoxPlan(Settings):
     def check(self) -> None:
         """Refuse what can be refused before any image is read."""
         preset_of(SCOD.presets, self.preset)
+        check_accelerator(self.accelerator)
         SCODConfig.check_known(self.settings)
         for name in OF_THE_DATA:
             if name in self.settings:
@@ -110,7 +111,10 @@ def fit(data: BoxSet, plan: BoxPlan, options: RunOptions, progress: Progress | N
     report = progress or silent
     plan.check()
     if not any(len(sample.boxes) for sample in data.samples):
-        raise DataError(f"none of the {len(data.samples)} images has a box; there is nothing to learn from")
+        first = f"; {data.notes[0]}" if data.notes else ""
+        raise DataError(f"none of the {len(data.samples)} images has a box; there is nothing to learn from{first}")
+    if len(data.classes) > MOST_CLASSES:
+        raise DataError(f"found {len(data.classes)} classes, and at most {MOST_CLASSES} can be learnt; merge some")
     images = prepare(data.samples, plan, options, report)
     training, held_out = _split(images, plan)
     model = _fresh(images, data.classes, plan, training)
@@ -153,7 +157,10 @@ def _split(images: Labelled, plan: BoxPlan) -> tuple[npt.NDArray[np.int64], npt.
 def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan, rows: npt.NDArray[np.int64]) -> SCOD:
     corners = np.concatenate([images.boxes[row] for row in rows])
     if not len(corners):
-        raise DataError("all images with boxes are held out to set the threshold; label more images")
+        raise DataError(
+            f"no image with boxes is left to learn from: the others are held out or cannot be read "
+            f"({len(images.cached.failures)}); label more images"
+        )
     p = images.preprocess
     config = plan.config(p.height, p.width, p.channels, classes, corners[:, 2:] - corners[:, :2])
     with torch.random.fork_rng(devices=[]):
@@ -234,6 +241,8 @@ def _provenance(
     held_out: npt.NDArray[np.int64],
     summary: TrainingSummary,
 ) -> dict[str, Any]:
+    failures, counts = [*data.failures, *images.cached.failures], _counts(images, training, data.classes)
+    none = [name for name, count in counts.items() if not count]
     corners = np.concatenate([sample.boxes for sample in data.samples])
     scales = np.sqrt((corners[:, 2:] - corners[:, :2]).prod(axis=1))
     return {
@@ -241,14 +250,14 @@ def _provenance(
         "seed": plan.seed,
         "preset": plan.preset,
         "settings": plan.settings,
-        "images": {"fit": len(training), "held_out": len(held_out), "unreadable": len(images.cached.failures)},
-        "boxes": _counts(images, training, data.classes),
+        "images": {"fit": len(training), "held_out": len(held_out), "unreadable": len(failures)},
+        "boxes": counts,
         "usual_boxes": _usual(data),
         "thirds": np.quantile(scales, (1 / 3, 2 / 3)).tolist(),  # of sqrt(width height) in pixels of the images
         "data_fingerprint": {"fit": _fingerprint(images, training), "held_out": _fingerprint(images, held_out)},
         "learnt_images": [pixel_digest(images.cached.images[row]) for row in (*training, *held_out)],
-        "left_out": [asdict(failure) for failure in images.cached.failures],
-        "notes": data.notes,
+        "left_out": [asdict(failure) for failure in failures],
+        "notes": [*data.notes, *([f"no box of these classes is learnt: {', '.join(none)}"] if none else [])],
         "training": asdict(summary),
     }
 

@@ -41,6 +41,7 @@ from daad.nn.boxes import decode
 from daad.nn.weak_segmentation import Scales
 
 ANCHORS = 4
+MOST_CLASSES = 1000
 SMALLEST, LARGEST = 64, 4096  # sides of the input in pixels
 PAPER_ANCHORS = {300: (4, 6, 6, 6, 4, 4), 512: (4, 6, 6, 6, 6, 4, 4)}
 NAME = "scod"
@@ -51,7 +52,7 @@ class SCODConfig(ModelConfig):
 
     height: int = Field(ge=SMALLEST, le=LARGEST, description="input height in pixels")
     width: int = Field(ge=SMALLEST, le=LARGEST, description="input width in pixels")
-    classes: tuple[str, ...] = Field(min_length=1, max_length=1000)
+    classes: tuple[str, ...] = Field(min_length=1, max_length=MOST_CLASSES)
     ranges: tuple[tuple[float, float], ...] = Field(min_length=1, max_length=16)
     anchors: tuple[tuple[tuple[float, float], ...], ...] = Field(min_length=1, max_length=16)
     segmentation: Literal["by_scale", "shared", "none"] = Field(
@@ -81,6 +82,8 @@ class SCODConfig(ModelConfig):
     @classmethod
     def has_layers(cls, size: object, height: int, width: int) -> bool:
         """Whether there is a network of this size for images of this shape."""
+        if size == "paper":
+            return height == width and height in EXTRAS
         return size in get_args(Size) and all(SMALLEST <= side <= LARGEST for side in (height, width))
 
 

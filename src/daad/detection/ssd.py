@@ -78,9 +78,9 @@ class VGGBackbone(nn.Module):
         self.extras = nn.ModuleList()
         for width, kernel, stride, padding in EXTRAS[side]:
             narrow = _convolution(self.widths[-1], width // 2, 1)
-            self.extras.append(
-                nn.Sequential(narrow, _convolution(width // 2, width, kernel, stride=stride, padding=padding))
-            )
+            last = len(self.widths) == len(EXTRAS[side]) + 1
+            wide = _convolution(width // 2, width, kernel, stride=stride, padding=padding, norm=not last)
+            self.extras.append(nn.Sequential(narrow, wide))
             self.widths.append(width)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -92,11 +92,11 @@ class VGGBackbone(nn.Module):
 
 
 def _convolution(
-    inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1, norm: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+    """Convolution, batch norm, ReLU; without the norm where the map is a single cell, of which one has no variance."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=not norm)
+    return nn.Sequential(layer, *([nn.BatchNorm2d(outputs)] if norm else []), nn.ReLU(inplace=True))
 
 
 def make_backbone(size: str, channels: int, side: int) -> SmallBackbone | VGGBackbone:

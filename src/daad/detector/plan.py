@@ -71,9 +71,14 @@ class FitPlan(Settings):
         for name in SHAPE:
             if name in self.settings:
                 raise ConfigError(f"{name} follows from the images; set image_size, or convert the images")
-        missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
-        if missing.get(self.accelerator, False):
-            raise ConfigError(f"accelerator {self.accelerator!r} is not there on this machine; use auto or cpu")
+        check_accelerator(self.accelerator)
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse an accelerator that this machine has not."""
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(name, False):
+        raise ConfigError(f"accelerator {name!r} is not there on this machine; use auto or cpu")
 
 
 class RunOptions(Settings):

@@ -42,7 +42,8 @@ def box_intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """The percentile bootstrap intervals over images of `ap`, `ap50` and `ap75` (as `box_quality` gives them) and of
+    """The percentile bootstrap intervals over images of `ap`, `ap50` and `ap75` (as `box_quality` gives them where no
+    scores are equal) and of
     `precision` and `recall` at IoU .5 of the boxes from score `threshold` on; same seed same result.
 
     An image drawn twice counts twice. With fewer than two images `low` and `high` are NaN. Raises ValueError for

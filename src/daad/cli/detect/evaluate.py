@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,12 +35,18 @@ def evaluate(
     batch_size
         Images looked at at once.
     """
+    from daad.cli.detect.outputs import check_folder, check_output, is_own_coco, tell
     from daad.cli.progress import ProgressBar
     from daad.detection.detector import BoxDetector
+    from daad.errors import ConfigError
     from daad.report.boxes_page import write_boxes
 
-    output.mkdir(parents=True, exist_ok=True)  # now, and not after all the work, it shows whether it can be written
     found = BoxDetector.load(detector)
+    for name in ("boxes.json", "metrics.json", "index.html"):
+        if output / name == Path(data):
+            raise ConfigError(f"{data}: would be written over; choose another output than its folder")
+    check_output(output / "boxes.json", detector, is_own_coco)
+    check_folder(output)  # now, and not after all the work, it shows whether it can be written
     with ProgressBar() as progress:
         evaluation = found.evaluate(data, images=images, batch_size=batch_size, progress=progress)
     page = write_boxes(found, evaluation, output)
@@ -51,9 +56,7 @@ def evaluate(
     for size, value in evaluation.quality.by_size.items():
         print(f"{f'mAP50:95, {size}':<22} {value:.4f}")
     print(f"{'mAP50 of the mean box':<22} {evaluation.baseline.ap50:.4f}")
-    for note in evaluation.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for failure in evaluation.failures:
-        print(f"left out: {failure.reason}", file=sys.stderr)
+    tell("note", evaluation.notes)
+    tell("left out", [failure.reason for failure in evaluation.failures])
     print(f"report: {page}")
     return 1 if evaluation.failures else 0

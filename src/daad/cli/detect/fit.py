@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,6 +107,8 @@ def fit(
 
 
 def _describe(detector: Any, output: Path) -> None:
+    from daad.cli.detect.outputs import tell
+
     made, found = detector.provenance, detector.confidence
     boxes = sum(made["boxes"].values())
     print(
@@ -119,10 +120,8 @@ def _describe(detector: Any, output: Path) -> None:
             f"on {found.images} held-out images, on which this score was chosen: precision {found.precision:.3f}, "
             f"recall {found.recall:.3f} at IoU .5"
         )
-    for note in [*made["notes"], *([found.note] if found.note else [])]:
-        print(f"note: {note}", file=sys.stderr)
-    for failure in made["left_out"]:
-        print(f"left out: {failure['reason']}", file=sys.stderr)
+    tell("note", [*([found.note] if found.note else []), *made["notes"]])
+    tell("left out", [failure["reason"] for failure in made["left_out"]])
 
 
 def _print_config(chosen: dict[str, Any]) -> int:

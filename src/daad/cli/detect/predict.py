@@ -49,6 +49,7 @@ def predict(
     workers
         Threads that decode images.
     """
+    from daad.cli.detect.outputs import check_output
     from daad.cli.progress import ProgressBar
     from daad.data.decode import decode
     from daad.detection.detector import BoxDetector
@@ -64,9 +65,11 @@ def predict(
     files = {sample.image.resolve() for sample in samples if isinstance(sample.image, Path)}
     if output is not None and output.resolve() in {Path(data).resolve(), *files}:
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
+    if output is not None:
+        check_output(output, detector, _is_ours)
     failed, boxes = 0, 0
+    stream = found.predict(samples, min_score=min_score, batch_size=batch_size, workers=workers)
     with _table(output, found.classes) as write, ProgressBar() as progress:
-        stream = found.predict(samples, min_score=min_score, batch_size=batch_size, workers=workers)
         for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
             write(prediction)
             boxes += len(prediction.detections)
@@ -81,6 +84,15 @@ def predict(
                 progress("predict", done, len(samples))
     print(f"{len(samples) - failed} images judged, {boxes} boxes, {failed} could not be judged", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a table may be written over: one that this command wrote, or an empty file."""
+    from daad.cli.detect.outputs import is_own_coco
+
+    with path.open("rb") as file:
+        start = file.read(200)
+    return not start or is_own_coco(path) or start.startswith(",".join(COLUMNS).encode())
 
 
 @contextmanager
@@ -123,5 +135,8 @@ def _coco(path: Path, classes: Sequence[str]) -> Iterator[Callable[[BoxPredictio
 
     try:
         yield write
-    finally:  # what was found before a stop is kept
-        write_coco(path, images, classes)
+    except BaseException:
+        if images:  # what was found before a stop is kept
+            write_coco(path, images, classes)
+        raise
+    write_coco(path, images, classes)

@@ -46,31 +46,36 @@ def propose(
     workers
         Threads that decode images.
     """
+    from daad.cli.detect.outputs import check_output
     from daad.cli.progress import ProgressBar
     from daad.data.coco import CocoBox, CocoImage, write_coco
-    from daad.data.decode import probe
+    from daad.data.scenes import probe_scene
     from daad.detector.detector import Detector
     from daad.detector.stream import samples_of
-    from daad.errors import ConfigError
+    from daad.errors import ConfigError, ImageError
 
     if output.suffix != ".json":
         raise ConfigError(f"{output}: proposals are COCO; choose a name that ends in .json")
     if min_area < 1 or at_most < 1:
         raise ConfigError(f"--min-area and --at-most must be at least 1, found {min_area} and {at_most}")
     found = Detector.load(detector)
+    check_output(output, detector, lambda path: not path.stat().st_size)  # boxes that were checked may be in it
     samples = list(samples_of(data))
     images, failed = [], 0
     with ProgressBar() as progress:
         stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=False)
         for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
             progress("predict", done, len(samples))
-            if prediction.error is not None:
+            try:
+                if prediction.error is not None:
+                    raise ImageError(prediction.error)
+                info = probe_scene(sample)
+            except ImageError as error:
                 failed += 1
-                print(f"not judged: {prediction.error}", file=sys.stderr)
+                print(f"not judged: {error}", file=sys.stderr)
                 continue
             regions = prediction.regions if prediction.is_anomalous or all_images else ()
             large = [region for region in regions if region.area >= min_area][:at_most]
-            info = probe(sample)
             boxes = [CocoBox(region.box, label, region.peak) for region in large]
             images.append(CocoImage(sample.name, (info.height, info.width), boxes))
     write_coco(output, images, [label])
