@@ -13,7 +13,8 @@ Value = Callable[[Row], float | None]
 def lines_of(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A table of ready cells."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(cells) + " |" for cells in body]) + "\n"
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in body]
+    return "\n".join(lines + rows) + "\n"
 
 
 def table(
