@@ -22,7 +22,8 @@ from daad.data.boxes import BoxSet, read_boxes
 from daad.data.preprocess import Preprocess
 from daad.detection.evaluation import BoxEvaluation, evaluate
 from daad.detection.finding import LOWEST, boxes_of, moved, raw_found
-from daad.detection.fitting import BoxPlan, Fitted, fit, to_model
+from daad.detection.fitting import Fitted, fit, to_model
+from daad.detection.plan import BoxPlan
 from daad.detection.prediction import BoxPrediction, Detection
 from daad.detection.scod import NAME, SCOD, SCODConfig
 from daad.detector.plan import Progress, RunOptions

@@ -129,7 +129,7 @@ def _print_config(chosen: dict[str, Any]) -> int:
 
     import yaml
 
-    from daad.detection.fitting import OF_THE_DATA, BoxPlan
+    from daad.detection.plan import OF_THE_DATA, BoxPlan
     from daad.detection.scod import SCODConfig
 
     plan = BoxPlan.make(**chosen)
