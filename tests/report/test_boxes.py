@@ -33,7 +33,8 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 500, 400), (499.6, 399.5, 500, 400), (0, 0, 0.4, 0.2), (480, 0, 500, 20)])
 def test_boxes_at_the_rim_and_tiny_ones_can_be_drawn(box: tuple[float, float, float, float]) -> None:
-    picture = draw_boxes(np.zeros((400, 500, 3), np.uint8), [(box, "a name so long that it needs much room", 1.0)], ["x"] * 9 + ["a name so long that it needs much room"])  # fmt: skip
+    name = "a name so long that it needs much room"
+    picture = draw_boxes(np.zeros((400, 500, 3), np.uint8), [(box, name, 1.0)], [*"xyzxyzxyz", name])
     assert picture.shape == (400, 500, 3) and picture.any()
 
 
