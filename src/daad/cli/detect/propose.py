@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+WEAK = 0.5  # of an image's highest map value: how far around it a region reaches where none is above the threshold
+
 
 def propose(
     detector: Path,
@@ -40,7 +42,8 @@ def propose(
     at_most
         Boxes an image, the highest peaks first.
     all_images
-        Propose regions in images that are not flagged as well.
+        Propose in images that are not flagged as well; where nothing lies above the detector's threshold, what lies
+        above half of the highest value of the image's map.
     batch_size
         Images scored at once.
     workers
@@ -53,6 +56,7 @@ def propose(
     from daad.detector.detector import Detector
     from daad.detector.stream import samples_of
     from daad.errors import ConfigError, ImageError
+    from daad.scoring.regions import find_regions
 
     if output.suffix != ".json":
         raise ConfigError(f"{output}: proposals are COCO; choose a name that ends in .json")
@@ -63,7 +67,7 @@ def propose(
     samples = list(samples_of(data))
     images, failed = [], 0
     with ProgressBar() as progress:
-        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=False)
+        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=all_images)
         for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
             progress("predict", done, len(samples))
             try:
@@ -75,6 +79,8 @@ def propose(
                 print(f"not judged: {error}", file=sys.stderr)
                 continue
             regions = prediction.regions if prediction.is_anomalous or all_images else ()
+            if not regions and prediction.anomaly_map is not None:
+                regions = find_regions(prediction.anomaly_map, WEAK * float(prediction.anomaly_map.max()))
             large = [region for region in regions if region.area >= min_area][:at_most]
             boxes = [CocoBox(region.box, label, region.peak) for region in large]
             images.append(CocoImage(sample.name, (info.height, info.width), boxes))
