@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmarks import boxes
-from benchmarks.pages.markdown import Row, Value, at, conditions, failures, lines_of, measured, table
+from benchmarks.pages.markdown import Row, Value, at, cell, conditions, failures, lines_of, measured, table
 
 HEAD = f"""# Boxes: what SCOD's parts are worth
 
@@ -22,6 +22,9 @@ harder on boxes that nearly fit, our readings of AIoU. The two masks have the sa
 those of SSD alone. *mean box*: the mean training box of every class in every image. Thirds are those of the training
 boxes by the root of their area. Average precision is COCO's; one test image of neu_det is also a training image (found
 by its pixels, left in: the split is the data set's).
+"""
+TILES_HEAD = f"""Boards of 640 pixels shrunk to 256, or cut into tiles of {boxes.TILE} pixels at full resolution, for
+{boxes.TILE_EPOCHS} epochs in place of {boxes.EPOCHS}, so that about as many pixels go through the network.
 """
 PARTS: tuple[tuple[str, Value], ...] = (
     ("mAP50", at("ap50")),
@@ -48,7 +51,8 @@ CLAIMS = (
 
 def render(rows: list[Row]) -> str:
     """The whole page."""
-    done = measured(rows)
+    everything = measured(rows)
+    done = [row for row in everything if row["data"] in boxes.DATA]
     if not done:
         return "\n".join([HEAD, "Not measured yet.\n", failures(rows, boxes.SUITE.keys)])
     parts = [HEAD, conditions(rows, len(boxes.JOBS))]
@@ -60,10 +64,22 @@ def render(rows: list[Row]) -> str:
         "Mean over the seeds that both have, in points; in brackets the smallest and the largest.\n",
     ]
     parts += [_differences(done)]
+    parts += [_tiles(everything)]
     seconds = table(done, tuple(boxes.DATA), at("train_seconds"), down="method", across="data", digits=0, best=min)
     f1 = table(done, tuple(boxes.DATA), at("held_out_f1"), down="method", across="data")
     parts += ["## Best F1 on the held-out images\n", f1, "## Seconds of training\n", seconds]
     return "\n".join([*parts, failures(rows, boxes.SUITE.keys)])
+
+
+def _tiles(rows: list[Row]) -> str:
+    """deep_pcb shrunk and cut, by the methods that were measured on both."""
+    body = []
+    for data in ("deep_pcb", boxes.TILED):
+        for method in (boxes.PLAIN_SSD, boxes.WHOLE):
+            mine = [row for row in rows if (row["data"], row["method"]) == (data, method)]
+            cells = [[value for row in mine if (value := of(row)) is not None] for _, of in PARTS]
+            body.append([f"{data}, {method}", *(cell(fmean(c) if c else None, c, None, 3) for c in cells)])
+    return "\n".join(["## Whole boards and tiles of them\n", TILES_HEAD, lines_of(["", *(n for n, _ in PARTS)], body)])
 
 
 def _baselines(rows: list[Row]) -> list[Row]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from daad.cli import run
 from daad.data.boxes import read_boxes
+from daad.errors import ImageError
 from tests.detection.conftest import write_data
 from tests.images import save_png, spotted, striped
 
@@ -95,6 +96,35 @@ def test_proposals_come_back_as_training_data(tmp_path: Path, capsys: pytest.Cap
     learn = ["detect", "fit", str(tmp_path / "proposals.json"), "--images", str(tmp_path / "new")]
     assert run([*learn, "-o", str(tmp_path / "boxes"), *FIT]) == 0
     assert run(["detect", "predict", str(tmp_path / "boxes"), str(tmp_path / "good")]) == 0
+
+
+def test_tiles_from_fit_to_prediction(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "tiles"
+    settings = ["--steps", "3", "--set", "size=nano", "--set", "batch-size=8", "--tile", "64", "--overlap", "0.5"]
+    assert run(["detect", "fit", str(data), "-o", str(place), *settings]) == 0
+    assert "tiles of 18 images" in capsys.readouterr().out
+    found = tmp_path / "found.csv"
+    common = ["detect", "predict", str(place), str(data / "images"), "--min-score", "0.01", "-o", str(found)]
+    assert run([*common, "--pictures", str(tmp_path / "pictures")]) == 0
+    with found.open(newline="") as file:
+        assert sum(bool(row["label"]) for row in csv.DictReader(file)) > 26
+    assert run(["detect", "evaluate", str(place), str(data), "-o", str(tmp_path / "report")]) == 0
+    assert run(["info", str(place)]) == 0
+    assert "tile" in capsys.readouterr().out
+
+
+def test_an_image_too_large_to_draw_is_judged_and_told(
+    detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_png(tmp_path / "one.png", np.zeros((96, 96, 1), np.uint8))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ImageError("one.png: too large")
+
+    command = ["detect", "predict", str(detector), str(tmp_path / "one.png"), "--pictures", str(tmp_path / "pictures")]
+    monkeypatch.setattr("daad.data.decode.decode", refuse)
+    assert run(command) == 0
+    assert "no picture: one.png: too large" in capsys.readouterr().err
 
 
 def test_proposals_are_of_flagged_images_and_large_regions(tmp_path: Path) -> None:

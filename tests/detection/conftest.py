@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import torch
 from daad import BoxDetector
 from tests.images import save_png
 
+Things = list[tuple[list[int], str]]
 SIDE = 96
 TINY = {"size": "nano", "epochs": None, "batch_size": 8, "image_size": 96, "accelerator": "cpu"}
 
 
-def made(seed: int, count: int) -> tuple[np.ndarray[Any, Any], list[tuple[list[int], str]]]:
+def made(seed: int, count: int) -> tuple[np.ndarray[Any, Any], Things]:
     """An image (H, W, 1) uint8 with `count` things that do not touch, and their boxes [left, top, width, height]."""
     random = np.random.default_rng(seed)
     image = random.normal(120, 6, (SIDE, SIDE, 1))
@@ -33,25 +35,27 @@ def made(seed: int, count: int) -> tuple[np.ndarray[Any, Any], list[tuple[list[i
     return image.clip(0, 255).astype(np.uint8), things
 
 
-def write_data(place: Path, split: str, seeds: range) -> Path:
-    """A COCO file with its images; every fifth image is a negative."""
-    images, annotations = [], []
-    for number, seed in enumerate(seeds):
-        image, things = made(seed, 0 if number % 5 == 4 else 1 + seed % 3)
+def write_coco(place: Path, split: str, images: Iterable[tuple[np.ndarray[Any, Any], Things]]) -> Path:
+    """A COCO file with its images, named after their numbers."""
+    listed: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (image, things) in enumerate(images):
         name = f"{split}{number:03d}.png"
         save_png(place / "images" / name, image)
-        images.append({"id": number, "file_name": name, "height": SIDE, "width": SIDE})
-        annotations += [
-            {"id": len(annotations) + i, "image_id": number, "category_id": 1 + (kind == "bar"), "bbox": box}
-            for i, (box, kind) in enumerate(things)
-        ]
-    body = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "hole"}, {"id": 2, "name": "bar"}],
-    }
+        listed.append({"id": number, "file_name": name, "height": image.shape[0], "width": image.shape[1]})
+        for box, kind in things:
+            label = 1 + (kind == "bar")
+            annotations.append({"id": len(annotations), "image_id": number, "category_id": label, "bbox": box})
+    categories = [{"id": 1, "name": "hole"}, {"id": 2, "name": "bar"}]
+    body = {"images": listed, "annotations": annotations, "categories": categories}
     (place / f"{split}.json").write_text(json.dumps(body))
     return place
+
+
+def write_data(place: Path, split: str, seeds: range) -> Path:
+    """Images with one to three things; every fifth is a negative."""
+    counts = [0 if number % 5 == 4 else 1 + seed % 3 for number, seed in enumerate(seeds)]
+    return write_coco(place, split, (made(seed, count) for seed, count in zip(seeds, counts, strict=True)))
 
 
 @pytest.fixture(scope="session")

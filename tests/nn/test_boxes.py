@@ -76,6 +76,14 @@ def test_suppression_is_that_of_brute_force(threshold: float) -> None:
     assert suppress(boxes, scores, threshold, limit=3).tolist() == kept[:3]
 
 
+def test_suppression_of_many_is_that_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes, scores = drawn(700), torch.rand(700, generator=torch.Generator().manual_seed(3))
+    at_once = suppress(boxes, scores, 0.3)
+    monkeypatch.setattr("daad.nn.boxes.BLOCK", 64)
+    assert suppress(boxes, scores, 0.3).tolist() == at_once.tolist()
+    assert suppress(boxes, scores, 0.3, limit=40).tolist() == at_once[:40].tolist()
+
+
 def test_classes_leave_each_other_alone() -> None:
     boxes, scores = drawn(40), torch.rand(40, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(40) % 3

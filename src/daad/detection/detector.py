@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,18 +20,17 @@ from daad.artifact.store import write_artifact
 from daad.data.boxes import BoxSet, read_boxes
 from daad.data.preprocess import Preprocess
 from daad.detection.evaluation import BoxEvaluation, evaluate
-from daad.detection.finding import LOWEST, boxes_of, moved, raw_found
-from daad.detection.fitting import Fitted, fit, to_model
+from daad.detection.finding import LOWEST, raw_found
+from daad.detection.fitting import Fitted, fit
+from daad.detection.judging import BATCH_SIZE, Judged, judge
 from daad.detection.plan import BoxPlan
 from daad.detection.prediction import BoxPrediction, Detection
 from daad.detection.scod import NAME, SCOD, SCODConfig
 from daad.detector.plan import Progress, RunOptions
-from daad.detector.stream import Prepared, batched, prepared, samples_of
+from daad.detector.stream import samples_of
 from daad.errors import ArtifactError, ConfigError, ImageError
-from daad.metrics.boxes import Boxes
 from daad.scoring.confidence import Confidence
 
-BATCH_SIZE = 16
 GOLDEN_TOLERANCE = 1e-3  # of a score, and of a box in shares of the image's side
 
 
@@ -67,6 +65,8 @@ class BoxDetector:
         image_size: int | tuple[int, int] | None = None,
         seed: int = 0,
         holdout: float = 0.1,
+        tile: int | tuple[int, int] | None = None,
+        overlap: float | None = None,
         precision: Any = "auto",
         accelerator: str = "auto",
         run: str | Path | None = None,
@@ -81,8 +81,11 @@ class BoxDetector:
         `data`: what `daad.data.boxes.read_boxes` reads (COCO, Pascal VOC, YOLO, an MVTec-style folder with masks; its
         training part), or what it gave. `images`: where the images of COCO or VOC annotations lie, if not beside them.
         `image_size`: the short side the model sees, or (height, width), at least 64; None: the preset's. A share
-        `holdout` of the images is kept from training to set the score from which a box is shown. `run` and what follows
-        it are as in `Detector.fit`. `settings` are those of `SCODConfig`. The same seed gives the same bits on one CPU.
+        `holdout` of the images is kept from training to set the score from which a box is shown. `tile`: a side in
+        image pixels, or (height, width): tiles of this size are learnt at full resolution, and every image, however
+        large, is searched by its tiles, which share `overlap` of their side; boxes up to that size are seen whole.
+        `overlap=None`: from .25 to .5, enough for nine boxes of ten. `run` and what follows it are as in
+        `Detector.fit`. `settings` are those of `SCODConfig`. The same seed gives the same bits on one CPU.
 
         Raises DataError, ConfigError, TrainingError, ArtifactError.
         """
@@ -91,6 +94,8 @@ class BoxDetector:
             image_size=image_size,
             seed=seed,
             holdout=holdout,
+            tile=tile,
+            overlap=overlap,
             precision=precision,
             accelerator=accelerator,
             settings=settings,
@@ -109,15 +114,16 @@ class BoxDetector:
 
         `source` is what `Detector.predict` takes. `min_score` in [0.01, 1]: the score from which on a box is given;
         None: the detector's own threshold. An image that cannot be read gives a prediction with `error`, and the rest
-        go on.
+        go on. At most 100 boxes are given of an image, or 10,000 by a detector of tiles.
         """
         if batch_size < 1 or workers < 1:
             raise ConfigError(f"batch_size and workers must be at least 1, found {batch_size} and {workers}")
         if min_score is not None and not LOWEST <= min_score <= 1:
             raise ConfigError(f"min_score must lie in [{LOWEST}, 1], found {min_score}")
         lowest = max(LOWEST, self.confidence.threshold) if min_score is None else min_score
-        stream = prepared(samples_of(source), self.preprocess, ahead=2 * batch_size, workers=workers)
-        return chain.from_iterable(self._judge(batch, lowest) for batch in batched(stream, batch_size))
+        samples = samples_of(source)
+        judged = judge(self.model, self.preprocess, samples, lowest, batch_size=batch_size, workers=workers)
+        return map(self._prediction, judged)
 
     def predict_one(self, image: Any, *, min_score: float | None = None) -> BoxPrediction:
         """Find the boxes of one image; raises ImageError where it cannot be read."""
@@ -168,7 +174,7 @@ class BoxDetector:
             raise ArtifactError(f"{path}: unknown detector of boxes {manifest.model!r}; known: {NAME}")
         model = rebuild(lambda: SCOD(SCODConfig.make(**manifest.config)), weights, str(path))
         p, config = manifest.preprocess, model.config
-        if (p.height, p.width, p.channels) != (config.height, config.width, config.channels) or p.crop or p.tiles:
+        if (p.height, p.width, p.channels) != (config.height, config.width, config.channels) or p.crop:
             raise ArtifactError(f"{path}: manifest.json: its preprocess is not one for boxes of this config; fit again")
         detector = cls(model, p, manifest.confidence, manifest.provenance)
         if verify:
@@ -183,22 +189,13 @@ class BoxDetector:
         names = ("scores", "boxes")
         return dict(zip(names, export_pair(self.model, self.preprocess, Path(path), images, names), strict=True))
 
-    def _judge(self, batch: list[Prepared], lowest: float) -> Iterator[BoxPrediction]:
-        images = [item.image for item in batch if item.image is not None]
-        found = iter(boxes_of(self.model, self.preprocess, np.stack(images), lowest) if images else [])
-        for item in batch:
-            if item.image is None:
-                yield BoxPrediction(item.sample.name, error=item.error)
-            else:
-                yield self._prediction(item, next(found))
-
-    def _prediction(self, item: Prepared, found: Boxes) -> BoxPrediction:
-        in_image = moved(found, 1 / to_model(item.shape, self.preprocess))
+    def _prediction(self, item: Judged) -> BoxPrediction:
+        columns = (column.tolist() for column in item.boxes)
         detections = tuple(
             Detection((left, top, right, bottom), self.classes[label], score)
-            for (left, top, right, bottom), label, score in zip(*(each.tolist() for each in in_image), strict=True)
+            for (left, top, right, bottom), label, score in zip(*columns, strict=True)
         )
-        return BoxPrediction(item.sample.name, detections, item.shape)
+        return BoxPrediction(item.sample.name, detections, item.size, item.error)
 
     def _golden_image(self, count: int = 1) -> npt.NDArray[Any]:
         """Made, never taken from the user's images: an artifact must not carry a patient or a product."""

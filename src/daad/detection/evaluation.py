@@ -12,13 +12,13 @@ import numpy as np
 
 from daad.data.boxes import BoxSample, BoxSet
 from daad.data.sample import Failure, Sample
-from daad.detection.finding import boxes_of, moved
-from daad.detection.fitting import Fitted, pixel_digest, to_model
+from daad.detection.fitting import Fitted
+from daad.detection.judging import BATCH_SIZE, judge
+from daad.detection.labelled import file_digest, pixel_digest
 from daad.detector.plan import Progress
-from daad.detector.stream import batched, prepared
 from daad.errors import ConfigError, DataError
 from daad.metrics.box_intervals import box_intervals
-from daad.metrics.boxes import Boxes, BoxQuality, box_quality
+from daad.metrics.boxes import AT_MOST, Boxes, BoxQuality, box_quality, truth
 from daad.metrics.intervals import Interval
 
 THIRDS = ("small", "middle", "large")
@@ -57,7 +57,9 @@ class BoxEvaluation:
         }
 
 
-def evaluate(detector: Fitted, data: BoxSet, batch_size: int = 16, progress: Progress | None = None) -> BoxEvaluation:
+def evaluate(
+    detector: Fitted, data: BoxSet, batch_size: int = BATCH_SIZE, progress: Progress | None = None
+) -> BoxEvaluation:
     """Find the boxes of every image of `data` and hold them against those that are there; see
     `BoxDetector.evaluate`."""
     if batch_size < 1:
@@ -65,19 +67,15 @@ def evaluate(detector: Fitted, data: BoxSet, batch_size: int = 16, progress: Pro
     samples, found, failures, seen = [], [], list(data.failures), 0
     learnt = set(detector.provenance.get("learnt_images", ()))
     plain = [Sample(sample.image, sample.name) for sample in data.samples]
-    stream = prepared(plain, detector.preprocess, ahead=2 * batch_size, workers=2)
-    done = 0
-    for batch in batched(zip(stream, data.samples, strict=True), batch_size):
-        good = [(item, own) for item, own in batch if item.image is not None]
-        failures += [Failure(item.sample.name, str(item.error)) for item, _ in batch if item.image is None]
-        if good:
-            images = np.stack([item.image for item, _ in good if item.image is not None])
-            seen += sum(pixel_digest(image) in learnt for image in images)
-            judged = boxes_of(detector.model, detector.preprocess, images)
-            for (item, own), boxes in zip(good, judged, strict=True):
-                samples.append(own)
-                found.append(moved(boxes, 1 / to_model(item.shape, detector.preprocess)))
-        done += len(batch)
+    judged = judge(detector.model, detector.preprocess, plain, batch_size=batch_size)
+    for done, (own, item) in enumerate(zip(data.samples, judged, strict=True), start=1):
+        if item.error is not None:
+            failures.append(Failure(own.name, item.error))
+        else:
+            digest = file_digest(own.image) if item.prepared is None else pixel_digest(item.prepared)
+            seen += digest in learnt
+            samples.append(own)
+            found.append(item.boxes)
         if progress is not None:
             progress("evaluate", done, len(plain))
     if not samples:
@@ -93,7 +91,9 @@ def _measured(
     failures: list[Failure],
     seen: int,
 ) -> BoxEvaluation:
-    true = [Boxes(sample.boxes, sample.labels, np.ones(len(sample.labels))) for sample in samples]
+    true = [truth(sample.boxes, sample.labels) for sample in samples]
+    most = max(AT_MOST, 2 * max(len(each.labels) for each in true))
+    counted = [each.best(most) for each in found]
     classes, sizes = detector.model.config.classes, thirds_of(detector.provenance)
     notes = list(data.notes)
     if seen:
@@ -101,10 +101,12 @@ def _measured(
     absent = [name for place, name in enumerate(classes) if not any((each.labels == place).any() for each in true)]
     if absent:
         notes.append(f"no box of these classes is there, so they do not count: {', '.join(absent)}")
+    if most > AT_MOST:
+        notes.append(f"an image has {most // 2} boxes: the {most} surest found in each count, and not COCO's {AT_MOST}")
     return BoxEvaluation(
-        quality=box_quality(found, true, classes, sizes),
-        baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes),
-        intervals=box_intervals(found, true, len(classes), detector.confidence.threshold),
+        quality=box_quality(counted, true, classes, sizes, most),
+        baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes, most),
+        intervals=box_intervals(counted, true, len(classes), detector.confidence.threshold),
         images=len(samples),
         boxes=sum(len(each.labels) for each in true),
         samples=samples,

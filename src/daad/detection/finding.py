@@ -50,6 +50,12 @@ def _few(scores: torch.Tensor, boxes: torch.Tensor, model: SCOD, preprocess: Pre
     return Boxes(clipped[anchors[kept]].double().numpy(), labels[kept].numpy(), values[kept].double().numpy())
 
 
+def to_model(size: tuple[int, int], preprocess: Preprocess) -> npt.NDArray[np.float64]:
+    """What the corners of a box are multiplied by to go from an image of `size` (height, width) to the model's."""
+    height, width = size
+    return np.array([preprocess.width / width, preprocess.height / height] * 2)
+
+
 def moved(found: Boxes, factor: npt.NDArray[np.float64]) -> Boxes:
     """Boxes with their corners multiplied by `factor` (4,)."""
     return found._replace(corners=found.corners * factor)

@@ -1,13 +1,13 @@
 """How a detector of boxes comes about: most labelled images train it, the held-out rest sets its threshold.
 
-BoxSet -> Preprocess -> cache -> hold out -> ranges and anchors -> train -> find on held-out -> Confidence -> Fitted
+BoxSet -> Labelled -> ranges and anchors -> train -> find on held-out -> Confidence -> Fitted
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,36 +16,27 @@ import numpy.typing as npt
 import torch
 
 from daad.data.boxes import BoxSample, BoxSet
-from daad.data.cache import CachedImages, cache_images
 from daad.data.cache_store import digest_image
-from daad.data.decode import probe
 from daad.data.preprocess import Preprocess
-from daad.data.sample import Sample
-from daad.data.splits import hold_out
+from daad.data.sample import Failure, Sample
+from daad.data.tiles import Tiling
 from daad.detection.batches import BoxBatches
-from daad.detection.finding import LOWEST, boxes_of
+from daad.detection.finding import boxes_of
+from daad.detection.judging import judge
+from daad.detection.labelled import Labelled, file_digest, prepare
 from daad.detection.plan import BoxPlan
 from daad.detection.scod import MOST_CLASSES, NAME, SCOD
 from daad.detector.circumstances import circumstances
 from daad.detector.learning import repeatable
 from daad.detector.plan import Progress, RunOptions, silent
 from daad.errors import DataError
-from daad.metrics.boxes import Boxes, right_at
+from daad.metrics.boxes import Boxes, right_at, truth
 from daad.scoring.confidence import Confidence
 from daad.training.loop import RunFolder, TrainingSummary, train_on
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Prepared images (N, H, W, C) with their boxes in pixels of the prepared image and their classes."""
-
-    cached: CachedImages
-    boxes: list[Floats]
-    labels: list[npt.NDArray[np.int64]]
-    preprocess: Preprocess
 
 
 @dataclass(frozen=True)
@@ -68,50 +59,19 @@ def fit(data: BoxSet, plan: BoxPlan, options: RunOptions, progress: Progress | N
     if len(data.classes) > MOST_CLASSES:
         raise DataError(f"found {len(data.classes)} classes, and at most {MOST_CLASSES} can be learnt; merge some")
     images = prepare(data.samples, plan, options, report)
-    training, held_out = _split(images, plan)
-    model = _fresh(images, data.classes, plan, training)
-    summary = _train(model, images, training, plan, options, report)
-    confidence = _confidence(model, images, held_out, report)
-    return Fitted(
-        model.requires_grad_(False),
-        images.preprocess,
-        confidence,
-        _provenance(plan, data, images, training, held_out, summary),
-    )
+    model = _fresh(images, data.classes, plan)
+    summary = _train(model, images, plan, options, report)
+    confidence, failures = _confidence(model, images, report)
+    provenance = _provenance(plan, data, images, summary, [*data.failures, *images.failures, *failures])
+    return Fitted(model.requires_grad_(False), images.preprocess, confidence, provenance)
 
 
-def prepare(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress) -> Labelled:
-    """Decode and resize every image once, and move its boxes along."""
-    plain = [Sample(sample.image, sample.name) for sample in samples]
-    preprocess = Preprocess.for_images([probe(sample) for sample in plain], plan.size())
-    folder = options.folder / "cache" if options.folder and options.cache else None
-    cached = cache_images(plain, preprocess, folder, progress=lambda done, total: report("read", done, total))
-    labelled = {id(sample): own for sample, own in zip(plain, samples, strict=True)}
-    own = [labelled[id(sample)] for sample in cached.samples]
-    boxes = [each.boxes * to_model(each.size, preprocess) for each in own]
-    return Labelled(cached, boxes, [each.labels for each in own], preprocess)
-
-
-def to_model(size: tuple[int, int], preprocess: Preprocess) -> Floats:
-    """What the corners of a box are multiplied by to go from an image of `size` (height, width) to the model's."""
-    height, width = size
-    return np.array([preprocess.width / width, preprocess.height / height] * 2)
-
-
-def _split(images: Labelled, plan: BoxPlan) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows to learn from, and rows held out."""
-    learnt, _ = hold_out(images.cached.samples, plan.holdout, plan.seed)
-    chosen = {id(sample) for sample in learnt}
-    mine = np.array([id(sample) in chosen for sample in images.cached.samples])
-    return np.flatnonzero(mine), np.flatnonzero(~mine)
-
-
-def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan, rows: npt.NDArray[np.int64]) -> SCOD:
-    corners = np.concatenate([images.boxes[row] for row in rows])
+def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan) -> SCOD:
+    corners = np.concatenate([images.boxes[row] for row in images.rows])
     if not len(corners):
         raise DataError(
             f"no image with boxes is left to learn from: the others are held out or cannot be read "
-            f"({len(images.cached.failures)}); label more images"
+            f"({len(images.failures)}); label more images"
         )
     p = images.preprocess
     config = plan.config(p.height, p.width, p.channels, classes, corners[:, 2:] - corners[:, :2])
@@ -120,20 +80,13 @@ def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan, rows: npt.
         return SCOD(config)
 
 
-def _train(
-    model: SCOD,
-    images: Labelled,
-    rows: npt.NDArray[np.int64],
-    plan: BoxPlan,
-    options: RunOptions,
-    report: Progress,
-) -> TrainingSummary:
+def _train(model: SCOD, images: Labelled, plan: BoxPlan, options: RunOptions, report: Progress) -> TrainingSummary:
     def batches(device: torch.device) -> BoxBatches:
-        return BoxBatches(images.cached.images, images.boxes, images.labels, device, rows)
+        return BoxBatches(images.cached.images, images.boxes, images.labels, device, images.lots)
 
     run = None
     if options.folder is not None:
-        identity = _identity(model, images, rows, plan)
+        identity = _identity(model, images, plan)
         run = RunFolder(options.folder, identity, options.checkpoint_every, options.resume)
     with repeatable(plan.seed):
         summary = train_on(
@@ -149,27 +102,41 @@ def _train(
     return summary
 
 
-def _confidence(model: SCOD, images: Labelled, rows: npt.NDArray[np.int64], report: Progress) -> Confidence:
-    scores, right = [np.empty(0)], [np.empty(0, bool)]
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        judged = boxes_of(model, images.preprocess, np.asarray(images.cached.images[part]), LOWEST)
-        for row, found in zip(part, judged, strict=True):
-            labels = images.labels[row]
-            true = Boxes(images.boxes[row], labels, np.ones(len(labels)))
+def _confidence(model: SCOD, images: Labelled, report: Progress) -> tuple[Confidence, list[Failure]]:
+    """From what is found in the held-out images, as any new image will be judged; and those that cannot be."""
+    scores, right, boxes, failures = [np.empty(0)], [np.empty(0, bool)], 0, []
+    total = len(images.whole) if images.preprocess.tiles else len(images.held_out)
+    judged = _held_out_tiles(model, images) if images.preprocess.tiles else _held_out(model, images)
+    for done, (found, true) in enumerate(judged, start=1):
+        if isinstance(found, Failure):
+            failures.append(found)
+        else:
             scores.append(found.scores)
             right.append(right_at(found, true))
-        report("calibrate", min(start + BATCH, len(rows)), len(rows))
-    boxes = sum(len(images.labels[row]) for row in rows)
-    return Confidence.from_found(np.concatenate(scores), np.concatenate(right), images=len(rows), boxes=boxes)
+            boxes += len(true.labels)
+        report("calibrate", done, total)
+    everything = np.concatenate(scores), np.concatenate(right)
+    return Confidence.from_found(*everything, images=total - len(failures), boxes=boxes), failures
 
 
-def pixel_digest(image: npt.NDArray[Any]) -> str:
-    """16 hexadecimal digits of a prepared image's pixels."""
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()[:16]
+def _held_out(model: SCOD, images: Labelled) -> Iterator[tuple[Boxes, Boxes]]:
+    """The found and the true boxes of each held-out image, in pixels of the prepared one."""
+    for start in range(0, len(images.held_out), BATCH):
+        part = images.held_out[start : start + BATCH]
+        judged = boxes_of(model, images.preprocess, np.asarray(images.cached.images[part]))
+        for row, found in zip(part, judged, strict=True):
+            yield found, truth(images.boxes[row], images.labels[row])
 
 
-def _fingerprint(images: Labelled, rows: npt.NDArray[np.int64]) -> str:
+def _held_out_tiles(model: SCOD, images: Labelled) -> Iterator[tuple[Boxes | Failure, Boxes]]:
+    """The same of images that are judged by tiles, in their own pixels."""
+    plain = [Sample(sample.image, sample.name) for sample in images.whole]
+    for sample, item in zip(images.whole, judge(model, images.preprocess, plain), strict=True):
+        found = item.boxes if item.error is None else Failure(sample.name, item.error)
+        yield found, truth(sample.boxes, sample.labels)
+
+
+def _fingerprint(images: Labelled, rows: Ints) -> str:
     """The sha256 of names, pixels, boxes and classes."""
     digest = hashlib.sha256()
     for row in rows:
@@ -179,44 +146,76 @@ def _fingerprint(images: Labelled, rows: npt.NDArray[np.int64]) -> str:
     return digest.hexdigest()
 
 
-def _identity(model: SCOD, images: Labelled, rows: npt.NDArray[np.int64], plan: BoxPlan) -> str:
+def _identity(model: SCOD, images: Labelled, plan: BoxPlan) -> str:
     """A hash of all that decides the weights: only a run with the same one may go on from a checkpoint."""
     parts = [model.config.model_dump(mode="json"), images.preprocess.model_dump(mode="json"), plan.seed]
-    return hashlib.sha256(json.dumps([NAME, *parts, plan.precision, _fingerprint(images, rows)]).encode()).hexdigest()
+    text = json.dumps([NAME, *parts, plan.precision, _fingerprint(images, images.rows)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _provenance(
-    plan: BoxPlan,
-    data: BoxSet,
-    images: Labelled,
-    training: npt.NDArray[np.int64],
-    held_out: npt.NDArray[np.int64],
-    summary: TrainingSummary,
+    plan: BoxPlan, data: BoxSet, images: Labelled, summary: TrainingSummary, failures: list[Failure]
 ) -> dict[str, Any]:
-    failures, counts = [*data.failures, *images.cached.failures], _counts(images, training, data.classes)
+    counts = _counts(images, data.classes)
     none = [name for name, count in counts.items() if not count]
     corners = np.concatenate([sample.boxes for sample in data.samples])
-    scales = np.sqrt((corners[:, 2:] - corners[:, :2]).prod(axis=1))
+    sizes = corners[:, 2:] - corners[:, :2]
+    notes = [*data.notes, *([f"no box of these classes is learnt: {', '.join(none)}"] if none else [])]
     return {
         **circumstances(),
         "seed": plan.seed,
         "preset": plan.preset,
         "settings": plan.settings,
-        "images": {"fit": len(training), "held_out": len(held_out), "unreadable": len(failures)},
+        **_amounts(images, failures),
         "boxes": counts,
         "usual_boxes": _usual(data),
-        "thirds": np.quantile(scales, (1 / 3, 2 / 3)).tolist(),  # of sqrt(width height) in pixels of the images
-        "data_fingerprint": {"fit": _fingerprint(images, training), "held_out": _fingerprint(images, held_out)},
-        "learnt_images": [pixel_digest(images.cached.images[row]) for row in (*training, *held_out)],
+        "thirds": np.quantile(np.sqrt(sizes.prod(axis=1)), (1 / 3, 2 / 3)).tolist(),  # in pixels of the images
+        "data_fingerprint": {
+            "fit": _fingerprint(images, images.rows),
+            "held_out": _fingerprint(images, images.held_out) if not images.whole else _files(images.whole),
+        },
+        "learnt_images": images.digests,
         "left_out": [asdict(failure) for failure in failures],
-        "notes": [*data.notes, *([f"no box of these classes is learnt: {', '.join(none)}"] if none else [])],
+        "notes": [*notes, *_cut_note(images.preprocess.tiles, sizes)],
         "training": asdict(summary),
     }
 
 
-def _counts(images: Labelled, rows: npt.NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, int]:
-    """How many boxes of each class were learnt from."""
-    labels = np.concatenate([images.labels[row] for row in rows])
+def _amounts(images: Labelled, failures: list[Failure]) -> dict[str, Any]:
+    """How many images took part, and tiles of them."""
+    fit, held_out = len(images.rows), len(images.held_out) + len(images.whole)
+    if images.preprocess.tiles is None:
+        return {"images": {"fit": fit, "held_out": held_out, "unreadable": len(failures)}}
+    learnt = len({sample.name for sample in images.cached.samples})
+    return {"images": {"fit": learnt, "held_out": held_out, "unreadable": len(failures)}, "tiles": fit}
+
+
+def _files(samples: list[BoxSample]) -> str:
+    """The sha256 of names, files, boxes and classes."""
+    parts = [
+        [sample.name, file_digest(sample.image), sample.boxes.tolist(), sample.labels.tolist()] for sample in samples
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _cut_note(tiling: Tiling | None, sizes: Floats) -> list[str]:
+    """A note where boxes are too large for the tiles' overlap."""
+    if tiling is None:
+        return []
+    down, across = tiling.step
+    shared = tiling.width - across, tiling.height - down
+    large = int((sizes > shared).any(axis=1).sum())
+    if not large:
+        return []
+    return [
+        f"{large} of {len(sizes)} boxes are larger than the {shared[0]}x{shared[1]} pixels that tiles share, so that "
+        "they may be seen cut: larger tiles (--tile) or more --overlap help"
+    ]
+
+
+def _counts(images: Labelled, classes: tuple[str, ...]) -> dict[str, int]:
+    """How many boxes of each class were learnt from; of tiles, each as often as it was seen."""
+    labels = np.concatenate([images.labels[row] for row in images.rows])
     return {name: int((labels == place).sum()) for place, name in enumerate(classes)}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from daad.data.tiles import Tiling
 from daad.detection.scod import SCOD, SCODConfig, layout
 from daad.detector.plan import check_accelerator
 from daad.errors import ConfigError
@@ -15,6 +16,7 @@ from daad.models.base import preset_of
 from daad.settings import Settings
 from daad.training.loop import Precision
 
+NINE_OF_TEN, LEAST, MOST = 0.9, 0.25, 0.5  # of tiles: boxes seen whole, and the overlap's bounds
 OF_THE_DATA = ("height", "width", "channels", "classes", "ranges", "anchors")
 NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # of a size or shape that is refused anyway
 
@@ -26,6 +28,8 @@ class BoxPlan(Settings):
     image_size: int | tuple[int, int] | None = None
     seed: int = Field(0, ge=0, lt=2**63)
     holdout: float = Field(0.1, gt=0, lt=1)
+    tile: int | tuple[int, int] | None = None
+    overlap: float | None = Field(None, ge=0, le=0.9)
     precision: Precision = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -52,9 +56,22 @@ class BoxPlan(Settings):
         shape = {"height": height, "width": width, "channels": channels}
         return SCODConfig.make(**settings, **shape, classes=classes, **of_data)
 
+    def tiling(self, boxes: npt.NDArray[np.float64]) -> Tiling | None:
+        """The tiles that images with these boxes (N, 4) are cut into, if they are. Where no overlap is set, it is so
+        large that nine boxes of ten are seen whole, from a quarter to a half."""
+        if self.tile is None or self.overlap is not None:
+            return None if self.tile is None else Tiling.of(self.tile, self.overlap or 0.0)
+        whole = Tiling.of(self.tile)
+        shares = (boxes[:, 2:] - boxes[:, :2]) / [whole.width, whole.height]
+        needed = float(np.quantile(shares.max(axis=1), NINE_OF_TEN)) if len(boxes) else LEAST
+        return Tiling.of(self.tile, round(min(max(needed, LEAST), MOST), 3))
+
     def size(self) -> int | tuple[int, int]:
-        """The short side, or (height, width), that images are brought to."""
-        return preset_of(SCOD.presets, self.preset).image_size if self.image_size is None else self.image_size
+        """The short side, or (height, width), that images are brought to; of tiles, by default their own."""
+        if self.image_size is not None:
+            return self.image_size
+        tiling = self.tiling(np.empty((0, 4)))
+        return preset_of(SCOD.presets, self.preset).image_size if tiling is None else (tiling.height, tiling.width)
 
     def all_settings(self) -> dict[str, Any]:
         """The preset's settings with the user's own over them; steps drop the preset's epochs and the reverse."""

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.ahead import in_order
 from daad.data.decode import MAX_PIXELS
-from daad.data.gaps import broad, filled
 from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Sample
 from daad.data.scenes import Patch, Scene, open_scene
-from daad.data.tiles import Tiling, Window
+from daad.data.strips import read_strips
+from daad.data.tiles import Tiling
 from daad.detector.scorer import score_batch
 from daad.errors import ImageError
 from daad.models.base import AnomalyModel
 from daad.scoring.blend import Blend
 
-BATCH_PIXELS = 2**19  # model pixels scored at once
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -63,30 +62,25 @@ def tile_rows(
     A tile of which more than the share `max_no_data` is no data is not judged; in others, and where single pixels or
     lines are missing, the nearest pixels fill the gap, which does not count in the map. Raises ImageError.
     """
-    tops, lefts = tiling.grid(scene.info.height, scene.info.width, scene.info.name)
-    count = max(1, BATCH_PIXELS // (preprocess.height * preprocess.width))
-    parts = [lefts[i : i + count] for i in range(0, len(lefts), count)]
-    work = [(top, part) for top in tops[first:] for part in parts]
-
-    def prepare(item: tuple[int, list[int]]) -> _Strip:
-        top, part = item
-        patch = scene.read(Window(top, part[0], tiling.height, part[-1] + tiling.width - part[0]))
-        return _cut(patch, part, tiling, preprocess, max_no_data, scene.info.name)
-
-    strips = in_order(prepare, work, workers=1, ahead=2)
-    for top in tops[first:]:
-        row = TileRow(top, lefts, np.full(len(lefts), np.nan), [], [])
-        for number, part in enumerate(parts):
-            strip = next(strips)
-            row.strips.append((part[0], strip.patch))
-            if not strip.chosen:
-                continue
-            scored = score_batch(model, preprocess, strip.tiles)
-            for index, score, found in zip(strip.chosen, scored.score.tolist(), scored.anomaly_map, strict=True):
-                row.scores[number * count + index] = score
-                values = found if found.shape == (tiling.height, tiling.width) else _to_tile(found, tiling)
-                row.maps.append(TileMap(part[index], values, strip.valid_of(part[index], tiling)))
-        yield row
+    strips = read_strips(scene, tiling, preprocess, max_no_data=max_no_data, first=first)
+    for top, parts in groupby(strips, key=lambda strip: strip.top):
+        lefts: list[int] = []
+        scores: list[npt.NDArray[np.float64]] = []
+        maps: list[TileMap] = []
+        read: list[tuple[int, Patch]] = []
+        for strip in parts:
+            mine = np.full(len(strip.lefts), np.nan)
+            if strip.chosen:
+                scored = score_batch(model, preprocess, strip.tiles)
+                mine[strip.chosen] = scored.score
+                maps += [
+                    TileMap(strip.lefts[index], _to_tile(found, tiling), strip.valid_of(index, tiling))
+                    for index, found in zip(strip.chosen, scored.anomaly_map, strict=True)
+                ]
+            lefts += strip.lefts
+            scores.append(mine)
+            read.append((strip.lefts[0], strip.patch))
+        yield TileRow(top, lefts, np.concatenate(scores), maps, read)
 
 
 class Judged(NamedTuple):
@@ -132,38 +126,6 @@ def blend_of(width: int, tiling: Tiling) -> Blend:
     return Blend(width, (tiling.height, tiling.width), (tiling.height - down, tiling.width - across))
 
 
-@dataclass(frozen=True)
-class _Strip:
-    """Neighbouring tiles of a row: the judged ones (by index) as the model takes them."""
-
-    patch: Patch
-    left: int
-    chosen: list[int]
-    tiles: npt.NDArray[Any]
-
-    def valid_of(self, left: int, tiling: Tiling) -> Bools | None:
-        if self.patch.valid is None:
-            return None
-        return self.patch.valid[:, left - self.left : left - self.left + tiling.width]
-
-
-def _cut(
-    patch: Patch, lefts: list[int], tiling: Tiling, preprocess: Preprocess, max_no_data: float, name: str
-) -> _Strip:
-    pixels, gaps = patch.pixels, None
-    if patch.valid is not None and patch.valid.any():
-        pixels, gaps = filled(pixels, patch.valid), broad(~patch.valid)
-    elif patch.valid is not None:
-        return _Strip(patch, lefts[0], [], np.empty(0))
-    chosen, tiles = [], []
-    for index, left in enumerate(lefts):
-        place = slice(left - lefts[0], left - lefts[0] + tiling.width)
-        if gaps is not None and float(gaps[:, place].mean()) > max_no_data:
-            continue
-        chosen.append(index)
-        tiles.append(preprocess.apply(pixels[:, place], name=name))
-    return _Strip(patch, lefts[0], chosen, np.stack(tiles) if tiles else np.empty(0))
-
-
 def _to_tile(found: Floats, tiling: Tiling) -> Floats:
-    return resize_map(found, (tiling.height, tiling.width))
+    shape = (tiling.height, tiling.width)
+    return found if found.shape == shape else resize_map(found, shape)

@@ -67,7 +67,7 @@ def box_intervals(
 def _table(found: Sequence[Boxes], true: Sequence[Boxes], label: int) -> _Class:
     image, scores, right, there = [], [], [], []
     for place, (mine, theirs) in enumerate(zip(found, true, strict=True)):
-        a, b = _of(mine, label), _of(theirs, label)
+        a, b = mine.some(mine.labels == label), theirs.some(theirs.labels == label)
         image.append(np.full(len(a.scores), place))
         scores.append(a.scores)
         right.append(np.array([right_at(a, b, float(iou)) for iou in IOUS]).reshape(len(IOUS), -1))
@@ -75,11 +75,6 @@ def _table(found: Sequence[Boxes], true: Sequence[Boxes], label: int) -> _Class:
     values = np.concatenate(scores)
     order = np.argsort(-values, kind="stable")
     return _Class(np.concatenate(image)[order], values[order], np.concatenate(right, axis=1)[:, order], np.array(there))
-
-
-def _of(boxes: Boxes, label: int) -> Boxes:
-    own = boxes.labels == label
-    return Boxes(boxes.corners[own], boxes.labels[own], boxes.scores[own])
 
 
 def _measured(tables: Sequence[_Class], weights: Floats, threshold: float) -> tuple[float, ...]:

@@ -30,6 +30,19 @@ class Boxes(NamedTuple):
     labels: npt.NDArray[np.int64]
     scores: Floats
 
+    def some(self, chosen: npt.NDArray[Any]) -> Boxes:
+        """Those that a mask (N,) or a list of places chooses."""
+        return Boxes(self.corners[chosen], self.labels[chosen], self.scores[chosen])
+
+    def best(self, most: int) -> Boxes:
+        """The `most` with the highest scores, these first."""
+        return self.some(np.argsort(-self.scores, kind="stable")[:most])
+
+
+def truth(corners: Floats, labels: npt.NDArray[np.int64]) -> Boxes:
+    """True boxes, of which all are sure."""
+    return Boxes(corners, labels, np.ones(len(labels)))
+
 
 @dataclass(frozen=True)
 class BoxQuality:
@@ -72,10 +85,15 @@ def ious(boxes: Floats, others: Floats) -> Floats:
 
 
 def box_quality(
-    found: Sequence[Boxes], true: Sequence[Boxes], classes: Sequence[str], sizes: Mapping[str, tuple[float, float]]
+    found: Sequence[Boxes],
+    true: Sequence[Boxes],
+    classes: Sequence[str],
+    sizes: Mapping[str, tuple[float, float]],
+    most: int = AT_MOST,
 ) -> BoxQuality:
     """COCO's average precision of `found` against `true`, image by image; `sizes` names ranges of sqrt(width height) in
-    pixels, low <= size < high. Raises ConfigError where the extra is not installed."""
+    pixels, low <= size < high; of an image the `most` surest boxes count. Raises ConfigError where the extra is not
+    installed."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
@@ -91,7 +109,7 @@ def box_quality(
         measured = COCOeval_faster(COCO({**body, "annotations": truth}), COCO({**body, "annotations": guesses}), "bbox")
         ends = [[0.0, LARGEST_AREA], *([low**2, min(high**2, LARGEST_AREA)] for low, high in sizes.values())]
         measured.params.areaRng, measured.params.areaRngLbl = ends, ["all", *sizes]
-        measured.params.maxDets = [AT_MOST]
+        measured.params.maxDets = [most]
         measured.evaluate()
         measured.accumulate()
     precision = np.asarray(measured.eval["precision"], np.float64)  # IoU, recall, class, size, number of boxes

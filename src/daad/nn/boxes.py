@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+BLOCK = 512  # boxes whose overlaps with all others are held at once, in suppression
 LARGEST_LOG_SIZE = 4.0  # of a decoded box over its anchor: about 55 times
 
 
@@ -80,16 +81,20 @@ def suppress(boxes: Tensor, scores: Tensor, threshold: float = 0.45, limit: int 
     A box is dropped if it overlaps a kept one of a higher score by more than `threshold`; at most `limit` are kept.
     """
     order = scores.argsort(descending=True, stable=True)
-    overlap = iou(boxes[order], boxes[order]) > threshold
+    mine = boxes[order]
     dropped = torch.zeros(len(order), dtype=torch.bool, device=boxes.device)
     kept: list[int] = []
-    for place in range(len(order)):
-        if bool(dropped[place]):
-            continue
-        kept.append(place)
-        if limit is not None and len(kept) == limit:
-            break
-        dropped |= overlap[place]
+    for start in range(0, len(order), BLOCK):
+        block = torch.arange(start, min(start + BLOCK, len(order)), device=boxes.device)
+        block = block[~dropped[block]]
+        overlap = iou(mine[block], mine) > threshold
+        for row, place in enumerate(block.tolist()):
+            if bool(dropped[place]):
+                continue
+            kept.append(place)
+            if len(kept) == limit:
+                return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]
+            dropped |= overlap[row]
     return order[torch.tensor(kept, dtype=torch.long, device=boxes.device)]
 
 

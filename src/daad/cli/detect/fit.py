@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from daad.cli.settings import LENGTHS, merged, read_config
 
-KNOWN = ("preset", "image_size", "seed", "holdout", "precision", "accelerator", "settings")
+KNOWN = ("preset", "image_size", "seed", "holdout", "tile", "overlap", "precision", "accelerator", "settings")
 
 
 def fit(
@@ -22,6 +22,8 @@ def fit(
     image_size: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
     seed: int | None = None,
     holdout: float | None = None,
+    tile: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
+    overlap: float | None = None,
     precision: Literal["auto", "32-true", "bf16-mixed"] | None = None,
     accelerator: str | None = None,
     steps: int | None = None,
@@ -48,11 +50,18 @@ def fit(
     preset
         small (CPU, minutes) or paper (SSD300, GPU). Default: small.
     image_size
-        Short side of the image that the network sees, or height and width; at least 64. Default: the preset's.
+        Short side of the image that the network sees, or height and width; at least 64. Default: the preset's, or with
+        --tile the tile's.
     seed
         Everything random follows from it. Default: 0.
     holdout
         Share of the images kept from training to set the score from which a box is shown. Default: 0.1.
+    tile
+        Learn tiles of this side (or height and width), in pixels of your images, instead of whole images shrunk to
+        --image-size: for large images with small defects. New images, however large, are then searched by their tiles.
+    overlap
+        Share of its side that a tile shares with the next when images are searched; a box up to that size is seen
+        whole. Default: from 0.25 to 0.5, enough for nine boxes of ten.
     precision
         Of training; boxes are always found in float32. Default: auto, bf16-mixed where the CPU has it.
     accelerator
@@ -82,6 +91,8 @@ def fit(
         "image_size": size(image_size),
         "seed": seed,
         "holdout": holdout,
+        "tile": size(tile),
+        "overlap": overlap,
         "precision": precision,
         "accelerator": accelerator,
         "settings": model_settings(steps, epochs, set_ or []),
@@ -111,8 +122,10 @@ def _describe(detector: Any, output: Path) -> None:
 
     made, found = detector.provenance, detector.confidence
     boxes = sum(made["boxes"].values())
+    images = f"{made['images']['fit']} images"
+    source = f"{made['tiles']} tiles of {images}" if "tiles" in made else images
     print(
-        f"{output}: {boxes} boxes of {len(detector.classes)} classes learnt from {made['images']['fit']} images in "
+        f"{output}: {boxes} boxes of {len(detector.classes)} classes learnt from {source} in "
         f"{made['training']['seconds']:.0f} s; boxes are shown from score {found.threshold:.3f}"
     )
     if found.f1 is not None:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from daad.data.sample import Sample
     from daad.detection.prediction import BoxPrediction
 
 COLUMNS = ("name", "label", "score", "left", "top", "right", "bottom", "error")
@@ -51,12 +52,9 @@ def predict(
     """
     from daad.cli.detect.outputs import check_output
     from daad.cli.progress import ProgressBar
-    from daad.data.decode import decode
     from daad.detection.detector import BoxDetector
     from daad.detector.stream import samples_of
     from daad.errors import ConfigError
-    from daad.report.boxes import draw_boxes
-    from daad.report.heat import save_picture
 
     if output is not None and output.suffix not in (".csv", ".json"):
         raise ConfigError(f"{output}: the ending says the format; use .csv or .json (COCO)")
@@ -77,13 +75,27 @@ def predict(
                 failed += 1
                 print(f"not judged: {prediction.error}", file=sys.stderr)
             elif pictures is not None:
-                shown = [(each.box, each.label, each.score) for each in prediction.detections]
-                picture = draw_boxes(decode(sample.image, name=sample.name), shown, found.classes)
-                save_picture(pictures, prediction.name, "boxes", picture)
+                _save_picture(pictures, sample, prediction, found.classes)
             if output is not None:
                 progress("predict", done, len(samples))
     print(f"{len(samples) - failed} images judged, {boxes} boxes, {failed} could not be judged", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _save_picture(folder: Path, sample: Sample, prediction: BoxPrediction, classes: Sequence[str]) -> None:
+    """The image with its boxes; of one that is too large to be drawn, a word that there is none."""
+    from daad.data.decode import decode
+    from daad.errors import ImageError
+    from daad.report.boxes import draw_boxes
+    from daad.report.heat import save_picture
+
+    try:
+        image = decode(sample.image, name=sample.name)
+    except ImageError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+        return
+    shown = [(each.box, each.label, each.score) for each in prediction.detections]
+    save_picture(folder, prediction.name, "boxes", draw_boxes(image, shown, classes))
 
 
 def _is_ours(path: Path) -> bool:

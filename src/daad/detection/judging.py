@@ -1,0 +1,102 @@
+"""Images through a detector of boxes, whole or by tiles: the one way, for fitting, predicting and evaluating.
+
+whole: decode -> Preprocess -> batches -> boxes of each -> pixels of the image
+tiles: strips of tiles -> Preprocess -> boxes of each -> those it answers for -> pixels of the image -> suppressed again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from daad.data.preprocess import Preprocess
+from daad.data.sample import Sample
+from daad.data.scenes import open_scene
+from daad.data.strips import read_strips
+from daad.detection.finding import LOWEST, boxes_of, moved, to_model
+from daad.detection.scod import SCOD
+from daad.detection.tiles import Owner, owned
+from daad.detector.stream import Prepared, batched, prepared
+from daad.errors import ImageError
+from daad.metrics.boxes import Boxes
+from daad.nn.boxes import suppress_by_class
+
+BATCH_SIZE = 16
+MOST = 10_000  # boxes of an image that is judged by tiles
+MAX_NO_DATA = 0.5  # share of a tile
+NONE = Boxes(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The boxes found in an image of `size` (height, width), in its pixels, the highest score first; or the `error` why
+    there are none. `prepared` is the image as the network saw it, None where it saw tiles."""
+
+    sample: Sample
+    size: tuple[int, int] = (0, 0)
+    boxes: Boxes = NONE
+    prepared: npt.NDArray[Any] | None = None
+    error: str | None = None
+
+
+def judge(
+    model: SCOD,
+    preprocess: Preprocess,
+    samples: Iterable[Sample],
+    lowest: float = LOWEST,
+    *,
+    batch_size: int = BATCH_SIZE,
+    workers: int = 2,
+) -> Iterator[Judged]:
+    """Find the boxes of each image from score `lowest` on, in order; one that cannot be read is recorded, not raised.
+    With `preprocess.tiles` an image may be far larger than memory."""
+    if preprocess.tiles is not None:
+        return (_by_tiles(model, preprocess, sample, lowest) for sample in samples)
+    stream = prepared(samples, preprocess, ahead=2 * batch_size, workers=workers)
+    return (found for batch in batched(stream, batch_size) for found in _whole(model, preprocess, batch, lowest))
+
+
+def _whole(model: SCOD, preprocess: Preprocess, batch: list[Prepared], lowest: float) -> Iterator[Judged]:
+    images = [item.image for item in batch if item.image is not None]
+    found = iter(boxes_of(model, preprocess, np.stack(images), lowest) if images else [])
+    for item in batch:
+        if item.image is None:
+            yield Judged(item.sample, error=item.error)
+        else:
+            boxes = moved(next(found), 1 / to_model(item.shape, preprocess))
+            yield Judged(item.sample, item.shape, boxes, item.image)
+
+
+def _by_tiles(model: SCOD, preprocess: Preprocess, sample: Sample, lowest: float) -> Judged:
+    """A tile more than half of which is without data is not looked at; in others the nearest pixels fill the gaps."""
+    tiling = preprocess.tiles
+    assert tiling is not None
+    to_image = 1 / to_model((tiling.height, tiling.width), preprocess)
+    found = NONE
+    try:
+        with open_scene(sample) as scene:
+            size = scene.info.height, scene.info.width
+            tops, lefts = tiling.grid(*size, sample.name)
+            down, across = owned(tops, tiling.height), owned(lefts, tiling.width)
+            for strip in read_strips(scene, tiling, preprocess, max_no_data=MAX_NO_DATA):
+                judged = boxes_of(model, preprocess, strip.tiles, lowest) if strip.chosen else []
+                for index, boxes in zip(strip.chosen, judged, strict=True):
+                    top, left = strip.top, strip.lefts[index]
+                    corners = boxes.corners * to_image + [left, top, left, top]
+                    owner = Owner(across[left][0], down[top][0], across[left][1], down[top][1])
+                    found = _both(found, boxes._replace(corners=corners).some(owner.owns(corners)))
+    except ImageError as error:
+        return Judged(sample, error=str(error))
+    columns = torch.from_numpy(found.corners), torch.from_numpy(found.scores), torch.from_numpy(found.labels)
+    kept = suppress_by_class(*columns, model.config.nms_iou)
+    return Judged(sample, size, found.some(kept.numpy()))
+
+
+def _both(found: Boxes, more: Boxes) -> Boxes:
+    """Both together, the highest score first, at most MOST."""
+    return Boxes(*(np.concatenate(pair) for pair in zip(found, more, strict=True))).best(MOST)
