@@ -47,3 +47,11 @@ def test_true_boxes_are_dashed_and_unknown_letters_do_no_harm() -> None:
     )
     line = picture[200, 200:300]
     assert (line == 255).all(axis=1).any() and (line == 90).all(axis=1).any()
+
+
+def test_captions_on_a_large_photograph_stay_small() -> None:
+    picture = draw_boxes(
+        np.full((2000, 3000, 1), 50, np.uint8), [((1000, 1000, 1040, 1040), "scratch", 0.9)], ["scratch"]
+    )
+    drawn = (picture != 50).any(axis=2)
+    assert 0 < drawn.sum() < 10_000 and drawn[1000:1040, 1000].all()

@@ -15,6 +15,7 @@ from daad.report.heat import RGB, display_rgb
 # Okabe and Ito's colours, told apart with any common colour blindness.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 TRUE = "#ffffff"
+THIN, SMALL = 2, 12  # pixels: a line, a letter; at most twice that, for large images are looked at in parts
 SMALLEST_SIDE = 320  # a smaller image is drawn enlarged, so that text on it can be read
 
 Box = tuple[float, float, float, float]
@@ -30,8 +31,8 @@ def draw_boxes(
     factor = min(factor, 8)
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / 400))
-    font = ImageFont.load_default(max(12, round(max(picture.size) / 40)))
+    line = min(max(round(max(picture.size) / 400), THIN), 2 * THIN)
+    font = ImageFont.load_default(min(max(round(max(picture.size) / 40), SMALL), 2 * SMALL))
     for box in true:
         _dashed(draw, [side * factor for side in box], line)
     for box, label, score in reversed(found):  # the surest on top

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from daad.detection.evaluation import BoxEvaluation
 from daad.errors import ImageError
 from daad.metrics.boxes import Boxes
 from daad.report import tables
-from daad.report.boxes import draw_boxes
+from daad.report.boxes import Box, draw_boxes
 from daad.report.cases import PAGE_BYTES, data_uri
+from daad.report.heat import display_rgb
 from daad.report.page import render
 
 SHOWN = 24
@@ -114,10 +116,20 @@ def _picture(sample: BoxSample, found: list[tuple[Any, str, float]], detector: B
         image = decode(sample.image, name=sample.name)
     except ImageError:  # it was there a moment ago
         return None
-    true = [(float(a), float(b), float(c), float(d)) for a, b, c, d in sample.boxes]
-    picture = Image.fromarray(draw_boxes(image, found, detector.classes, true))
+    shrunk = Image.fromarray(display_rgb(image))
+    shrunk.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)  # before drawing, so that captions can be read
+    factor = shrunk.width / image.shape[1]
+    shown = [(_scaled(box, factor), label, score) for box, label, score in found]
+    picture = Image.fromarray(
+        draw_boxes(np.asarray(shrunk), shown, detector.classes, [_scaled(box, factor) for box in sample.boxes.tolist()])
+    )
     picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
+
+
+def _scaled(box: Sequence[float], factor: float) -> Box:
+    left, top, right, bottom = (side * factor for side in box)
+    return left, top, right, bottom
 
 
 def _named(boxes: Boxes, classes: tuple[str, ...]) -> list[tuple[tuple[float, float, float, float], str, float]]:
