@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daad.data.scenes import Patch
+from daad.data.patches import Patch
 from daad.data.tiles import Tiling
 from daad.scan.candidates import Candidate, as_csv, as_geojson, deviations, pooled, strangest
 from daad.scan.canvas import lay_map, lay_pixels

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from daad.data.scenes import Patch
+from daad.data.patches import Patch
 
 Bools = npt.NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from daad.data.arrays import MAX_CHANNELS, ImageInfo, on_black
-from daad.data.scenes import Bools, Patch, all_or, both, real, to_ints
+from daad.data.patches import Bools, Patch, all_or, both, real, to_ints
 from daad.data.tiles import Window
 from daad.errors import ImageError
 

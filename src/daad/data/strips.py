@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from daad.data.ahead import in_order
 from daad.data.gaps import broad, filled
+from daad.data.patches import Patch
 from daad.data.preprocess import Preprocess
-from daad.data.scenes import Patch, Scene
+from daad.data.scenes import Scene
 from daad.data.tiles import Tiling, Window
 
 BATCH_PIXELS = 2**19  # model pixels judged at once

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from daad.data.decode import MAX_PIXELS
+from daad.data.patches import Patch
 from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Sample
-from daad.data.scenes import Patch, Scene, open_scene
+from daad.data.scenes import Scene, open_scene
 from daad.data.strips import read_strips
 from daad.data.tiles import Tiling
 from daad.detector.scorer import score_batch

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.scenes import Patch
+from daad.data.patches import Patch
 
 MAP_SIDE = 2048  # longest side of the small map
 
