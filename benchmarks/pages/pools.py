@@ -70,9 +70,10 @@ def audits_part(rows: list[Row]) -> list[str]:
     ranked = [row for row in done if "ranking" in row]
     parts = [AUDITS, conditions(rows, len(audits.JOBS))]
     for share in sorted(audits.SHARES):
-        here, ranks = ([row for row in group if row["share"] == share] for group in (done, ranked))
-        if not here:
+        ranks = [row for row in ranked if row["share"] == share]
+        if not ranks:
             continue
+        here = [row for row in done if row["share"] == share or row["method"] == audits.CLEAN]
         parts += [f"### {share:.0%} of the pool are defective\n"]
         for title, path in RANKINGS:
             parts += [f"{title}:\n", table(ranks, audits.CATEGORIES, at("ranking", path), down="method")]
