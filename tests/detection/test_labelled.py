@@ -14,7 +14,7 @@ def labelled(counts: list[int], rows: list[int]) -> Labelled:
     boxes = [np.zeros((count, 4)) for count in counts]
     labels = [np.zeros(count, np.int64) for count in counts]
     nothing = cast("Any", None)
-    return Labelled(nothing, nothing, boxes, labels, np.array(rows), [], [])
+    return Labelled(nothing, nothing, boxes, labels, np.array(rows), [], np.empty(0, np.int64), [], [])
 
 
 @pytest.mark.parametrize(

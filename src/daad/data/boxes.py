@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from daad.data.box_sources import reader_for
 from daad.data.box_sources.raw import Place, RawBoxes, one_line
-from daad.data.decode import probe
 from daad.data.sample import Failure, Sample, Split
+from daad.data.scenes import probe_scene
 from daad.errors import DataError, ImageError
 
 CLIPPED = 1.0  # pixels outside from which clipping is worth a note
@@ -120,7 +120,7 @@ def _checked(raw: RawBoxes, classes: tuple[str, ...], notes: list[str]) -> BoxSa
     """Boxes inside their image, of known classes, each once. Raises ImageError for an image that cannot be used."""
     if raw.problem is not None:
         raise ImageError(raw.problem)
-    info = probe(Sample(raw.image, one_line(raw.name)))
+    info = probe_scene(Sample(raw.image, one_line(raw.name)))
     size = (info.height, info.width)
     if raw.declared is not None and raw.declared != size:
         raise ImageError(

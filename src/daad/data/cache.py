@@ -43,19 +43,21 @@ def cache_images(
     folder: Path | None,
     *,
     windows: Windows | None = None,
+    max_no_data: float = 0.0,
     progress: Progress | None = None,
     workers: int = 2,
 ) -> CachedImages:
     """Decode and preprocess each sample once, in `workers` threads, to `folder`/images.npy or, without one, to memory.
 
-    With `windows`, a list a sample, these tiles of it are prepared in its place, but those with holes in them. An
+    With `windows`, a list a sample, these tiles of it are prepared in its place, but those of which
+    more than the share `max_no_data` are borders and holes without data. An
     image that cannot be used becomes a Failure and is left out. A cache of the same files (path, size, time of change),
     the same `preprocess` and `windows` is reused without decoding; a damaged one is rebuilt. `progress(done, total)` is
     called after each image. Raises DataError if there is no usable image or the folder cannot be written.
     """
     if not samples:
         raise DataError("no images to prepare; give at least one")
-    job = _Job(samples, preprocess, windows, progress, max(1, workers))
+    job = _Job(samples, preprocess, windows, max_no_data, progress, max(1, workers))
     if folder is None:
         images, kept = _fill(Memory(job.total, preprocess), job)
     else:
@@ -75,6 +77,7 @@ class _Job:
     samples: Sequence[Sample]
     preprocess: Preprocess
     windows: Windows | None
+    max_no_data: float
     progress: Progress | None
     workers: int
 
@@ -94,7 +97,7 @@ class _Item(NamedTuple):
 
 def _on_disk(folder: Path, job: _Job) -> tuple[Images, Kept]:
     folder.mkdir(parents=True, exist_ok=True)
-    key = cache_key(job.samples, job.preprocess, job.windows)
+    key = cache_key(job.samples, job.preprocess, job.windows, job.max_no_data)
     found = load(folder, key, job.samples, job.preprocess)
     if found is not None:
         if job.progress is not None:
@@ -155,7 +158,7 @@ def _cut(job: _Job, windows: Windows) -> Iterator[_Item]:
                 for window in wanted:
                     done += 1
                     patch = scene.read(window)
-                    pixels = whole(patch)
+                    pixels = whole(patch, job.max_no_data)
                     tile = None if pixels is None else job.preprocess.apply(pixels, name=sample.name)
                     yield _Item(place, (window.top, window.left), tile, done)
         except ImageError as error:

@@ -127,10 +127,15 @@ def digest_image(digest: hashlib._Hash, name: str, image: Images) -> None:
     digest.update(np.ascontiguousarray(image, image.dtype.newbyteorder("<")).data)
 
 
-def cache_key(samples: Sequence[Sample], preprocess: Preprocess, windows: Sequence[Sequence[Window]] | None) -> str:
+def cache_key(
+    samples: Sequence[Sample],
+    preprocess: Preprocess,
+    windows: Sequence[Sequence[Window]] | None,
+    max_no_data: float = 0.0,
+) -> str:
     """What a cache must have been made of to be reused: sources, preprocessing, tiles, and what decodes them."""
     extras = [importlib.util.find_spec(name) is not None for name in ("tifffile", "rasterio")]  # they read what failed
-    tiles = windows and hashlib.sha256(json.dumps(windows).encode()).hexdigest()
+    tiles = windows and hashlib.sha256(json.dumps([windows, max_no_data]).encode()).hexdigest()
     parts = [VERSION, PIL.__version__, extras, preprocess.model_dump_json(), tiles, *map(source_key, samples)]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 

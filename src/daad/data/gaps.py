@@ -28,8 +28,10 @@ def filled(pixels: npt.NDArray[Any], valid: Bools) -> npt.NDArray[Any]:
     return result
 
 
-def whole(patch: Patch) -> npt.NDArray[Any] | None:
-    """A patch's pixels with single ones and lines filled where they are missing; None where a border or hole is."""
+def whole(patch: Patch, max_no_data: float = 0.0) -> npt.NDArray[Any] | None:
+    """A patch's pixels with what is missing filled; None where borders or holes are more than this share of it."""
     if patch.valid is None:
         return patch.pixels
-    return None if broad(~patch.valid).any() else filled(patch.pixels, patch.valid)
+    if not patch.valid.any() or float(broad(~patch.valid).mean()) > max_no_data:
+        return None
+    return filled(patch.pixels, patch.valid)

@@ -31,7 +31,7 @@ class BoxEvaluation:
     `quality` is COCO's average precision of all boxes found; `intervals` hold `ap`, `ap50` and `ap75` with their
     bootstrap intervals over images, and `precision` and `recall` at the detector's threshold and IoU .5, NaN where
     there is nothing to count; `baseline` is the quality of what knows no image: the training
-    boxes' mean box of every class, in every image. `found` and `true` are the boxes of each sample.
+    boxes' mean box of every class, in every image. `found` are the boxes that count, of each sample.
     """
 
     quality: BoxQuality
@@ -92,7 +92,8 @@ def _measured(
     seen: int,
 ) -> BoxEvaluation:
     true = [truth(sample.boxes, sample.labels) for sample in samples]
-    most = max(AT_MOST, 2 * max(len(each.labels) for each in true))
+    shown = max(int((each.scores >= detector.confidence.threshold).sum()) for each in found)
+    most = max(AT_MOST, shown, 2 * max(len(each.labels) for each in true))
     counted = [each.best(most) for each in found]
     classes, sizes = detector.model.config.classes, thirds_of(detector.provenance)
     notes = list(data.notes)
@@ -102,7 +103,7 @@ def _measured(
     if absent:
         notes.append(f"no box of these classes is there, so they do not count: {', '.join(absent)}")
     if most > AT_MOST:
-        notes.append(f"an image has {most // 2} boxes: the {most} surest found in each count, and not COCO's {AT_MOST}")
+        notes.append(f"of an image the {most} surest boxes count, not COCO's {AT_MOST}: so many are there, or shown")
     return BoxEvaluation(
         quality=box_quality(counted, true, classes, sizes, most),
         baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes, most),
@@ -110,7 +111,7 @@ def _measured(
         images=len(samples),
         boxes=sum(len(each.labels) for each in true),
         samples=samples,
-        found=found,
+        found=counted,
         failures=failures,
         notes=notes,
     )

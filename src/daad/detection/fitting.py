@@ -156,7 +156,7 @@ def _identity(model: SCOD, images: Labelled, plan: BoxPlan) -> str:
 def _provenance(
     plan: BoxPlan, data: BoxSet, images: Labelled, summary: TrainingSummary, failures: list[Failure]
 ) -> dict[str, Any]:
-    counts = _counts(images, data.classes)
+    counts = {name: int((images.seen == place).sum()) for place, name in enumerate(data.classes)}
     none = [name for name, count in counts.items() if not count]
     corners = np.concatenate([sample.boxes for sample in data.samples])
     sizes = corners[:, 2:] - corners[:, :2]
@@ -176,7 +176,7 @@ def _provenance(
         },
         "learnt_images": images.digests,
         "left_out": [asdict(failure) for failure in failures],
-        "notes": [*notes, *_cut_note(images.preprocess.tiles, sizes)],
+        "notes": [*notes, *images.notes, *_cut_notes(images.preprocess.tiles, sizes)],
         "training": asdict(summary),
     }
 
@@ -198,25 +198,26 @@ def _files(samples: list[BoxSample]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _cut_note(tiling: Tiling | None, sizes: Floats) -> list[str]:
-    """A note where boxes are too large for the tiles' overlap."""
+def _cut_notes(tiling: Tiling | None, sizes: Floats) -> list[str]:
+    """Notes where boxes (N, 2) are too large for the tiles, or for what these share."""
     if tiling is None:
         return []
     down, across = tiling.step
     shared = tiling.width - across, tiling.height - down
-    large = int((sizes > shared).any(axis=1).sum())
-    if not large:
-        return []
-    return [
-        f"{large} of {len(sizes)} boxes are larger than the {shared[0]}x{shared[1]} pixels that tiles share, so that "
-        "they may be seen cut: larger tiles (--tile) or more --overlap help"
-    ]
-
-
-def _counts(images: Labelled, classes: tuple[str, ...]) -> dict[str, int]:
-    """How many boxes of each class were learnt from; of tiles, each as often as it was seen."""
-    labels = np.concatenate([images.labels[row] for row in images.rows])
-    return {name: int((labels == place).sum()) for place, name in enumerate(classes)}
+    pieces = (sizes > [tiling.width, tiling.height]).any(axis=1)
+    cut = int(((sizes > shared).any(axis=1) & ~pieces).sum())
+    found = []
+    if pieces.any():
+        found.append(
+            f"{int(pieces.sum())} of {len(sizes)} boxes are larger than a tile, and such ones are found in pieces: "
+            "take larger tiles (--tile)"
+        )
+    if cut:
+        found.append(
+            f"{cut} of {len(sizes)} boxes are larger than the {shared[0]}x{shared[1]} pixels that tiles share, and "
+            "such ones may be seen cut: larger tiles (--tile) or more --overlap help"
+        )
+    return found
 
 
 def _usual(data: BoxSet) -> dict[str, Any]:

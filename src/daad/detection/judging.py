@@ -20,7 +20,7 @@ from daad.data.scenes import open_scene
 from daad.data.strips import read_strips
 from daad.detection.finding import LOWEST, boxes_of, moved, to_model
 from daad.detection.scod import SCOD
-from daad.detection.tiles import Owner, owned
+from daad.detection.tiles import parts_of
 from daad.detector.stream import Prepared, batched, prepared
 from daad.errors import ImageError
 from daad.metrics.boxes import Boxes
@@ -28,7 +28,8 @@ from daad.nn.boxes import suppress_by_class
 
 BATCH_SIZE = 16
 MOST = 10_000  # boxes of an image that is judged by tiles
-MAX_NO_DATA = 0.5  # share of a tile
+MAX_NO_DATA = 0.95  # share of a tile
+REAL = 0.5  # share of a box that must be data
 NONE = Boxes(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 
 
@@ -73,23 +74,30 @@ def _whole(model: SCOD, preprocess: Preprocess, batch: list[Prepared], lowest: f
 
 
 def _by_tiles(model: SCOD, preprocess: Preprocess, sample: Sample, lowest: float) -> Judged:
-    """A tile more than half of which is without data is not looked at; in others the nearest pixels fill the gaps."""
+    """A tile nearly all of which is without data is not looked at; in others the nearest pixels fill the gaps, and what
+    is found in these does not count."""
     tiling = preprocess.tiles
     assert tiling is not None
     to_image = 1 / to_model((tiling.height, tiling.width), preprocess)
-    found = NONE
+    found, looked = NONE, 0
     try:
         with open_scene(sample) as scene:
             size = scene.info.height, scene.info.width
             tops, lefts = tiling.grid(*size, sample.name)
-            down, across = owned(tops, tiling.height), owned(lefts, tiling.width)
+            down, across = parts_of(tops, tiling.height), parts_of(lefts, tiling.width)
             for strip in read_strips(scene, tiling, preprocess, max_no_data=MAX_NO_DATA):
+                looked += len(strip.chosen)
                 judged = boxes_of(model, preprocess, strip.tiles, lowest) if strip.chosen else []
                 for index, boxes in zip(strip.chosen, judged, strict=True):
                     top, left = strip.top, strip.lefts[index]
-                    corners = boxes.corners * to_image + [left, top, left, top]
-                    owner = Owner(across[left][0], down[top][0], across[left][1], down[top][1])
-                    found = _both(found, boxes._replace(corners=corners).some(owner.owns(corners)))
+                    own = moved(boxes, to_image)
+                    own = own.some(_on_data(own.corners, strip.valid_of(index, tiling)))
+                    own = own._replace(corners=own.corners + np.array([left, top, left, top]))
+                    low_x, low_y, high_x, high_y = own.corners.T
+                    mine = across[left].answers(low_x, high_x) & down[top].answers(low_y, high_y)
+                    found = _both(found, own.some(mine))
+        if not looked:
+            raise ImageError(f"{sample.name}: hardly any of it is data, so it cannot be judged")
     except ImageError as error:
         return Judged(sample, error=str(error))
     columns = torch.from_numpy(found.corners), torch.from_numpy(found.scores), torch.from_numpy(found.labels)
@@ -100,3 +108,12 @@ def _by_tiles(model: SCOD, preprocess: Preprocess, sample: Sample, lowest: float
 def _both(found: Boxes, more: Boxes) -> Boxes:
     """Both together, the highest score first, at most MOST."""
     return Boxes(*(np.concatenate(pair) for pair in zip(found, more, strict=True))).best(MOST)
+
+
+def _on_data(corners: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+    """Which boxes (N, 4), in pixels of a tile, lie on data for the most part."""
+    if valid is None:
+        return np.ones(len(corners), dtype=bool)
+    low, high = np.floor(corners[:, :2]).astype(int), np.ceil(corners[:, 2:]).astype(int)
+    shares = [valid[y0:y1, x0:x1].mean() for (x0, y0), (x1, y1) in zip(low, high, strict=True)]
+    return np.array(shares) >= REAL

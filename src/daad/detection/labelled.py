@@ -16,17 +16,16 @@ import numpy.typing as npt
 
 from daad.data.boxes import BoxSample
 from daad.data.cache import CachedImages, cache_images
-from daad.data.decode import probe
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
-from daad.data.scenes import probe_scene
 from daad.data.splits import hold_out
 from daad.data.tiles import Tiling, Window
 from daad.detection.finding import to_model
+from daad.detection.judging import MAX_NO_DATA
 from daad.detection.plan import BoxPlan
-from daad.detection.tiles import cut, drawn_windows
+from daad.detection.tiles import MOST, cut, drawn_windows, held
 from daad.detector.plan import Progress, RunOptions
-from daad.errors import DataError, ImageError
+from daad.detector.wanted import Readable, readable
 
 MOST_OFTEN = 8
 Floats = npt.NDArray[np.float64]
@@ -36,7 +35,8 @@ Ints = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class Labelled:
     """Prepared images or tiles (N, H, W, C) with their boxes in pixels of the prepared ones and their classes; `rows`
-    are to learn from. The rest is held out; where tiles are learnt, whole images are, as `whole`."""
+    are to learn from. The rest is held out; where tiles are learnt, whole images are, as `whole`. `seen` are the
+    classes of the labelled boxes that are learnt from, each once."""
 
     preprocess: Preprocess
     cached: CachedImages
@@ -44,7 +44,9 @@ class Labelled:
     labels: list[Ints]
     rows: Ints
     whole: list[BoxSample]
+    seen: Ints
     failures: list[Failure]
+    notes: list[str]
 
     @property
     def held_out(self) -> Ints:
@@ -75,58 +77,68 @@ def prepare(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, re
 
 
 def _whole(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress) -> Labelled:
-    plain = [Sample(sample.image, sample.name) for sample in samples]
-    preprocess = Preprocess.for_images([probe(sample) for sample in plain], plan.size())
-    cached = _cached(plain, preprocess, None, options, report)
-    labelled = {id(sample): own for sample, own in zip(plain, samples, strict=True)}
-    own = [labelled[id(sample)] for sample in cached.samples]
+    found, own_of = _readable(samples, None)
+    preprocess = Preprocess.for_images([header for _, header in found.good], plan.size())
+    cached = _cached([sample for sample, _ in found.good], preprocess, None, options, report)
+    own = [own_of[id(sample)] for sample in cached.samples]
     boxes = [each.boxes * to_model(each.size, preprocess) for each in own]
+    labels = [each.labels for each in own]
     learnt, _ = hold_out(cached.samples, plan.holdout, plan.seed)
     chosen = {id(sample) for sample in learnt}
     rows = np.flatnonzero([id(sample) in chosen for sample in cached.samples])
-    return Labelled(preprocess, cached, boxes, [each.labels for each in own], rows, [], cached.failures)
+    seen = np.concatenate([labels[row] for row in rows])
+    return Labelled(preprocess, cached, boxes, labels, rows, [], seen, [*found.failures, *cached.failures], [])
 
 
 def _tiles(
     samples: Sequence[BoxSample], tiling: Tiling, plan: BoxPlan, options: RunOptions, report: Progress
 ) -> Labelled:
-    good: list[tuple[Sample, BoxSample]] = []
-    infos, failures = [], []
-    for sample in samples:
-        try:
-            info = probe_scene(Sample(sample.image, sample.name))
-            tiling.grid(info.height, info.width, sample.name)
-        except ImageError as error:
-            failures.append(Failure(sample.name, str(error)))
-        else:
-            good.append((Sample(sample.image, sample.name), sample))
-            infos.append(info)
-    if not good:
-        raise DataError(f"none of the {len(samples)} images can be used; the first: {failures[0].reason}")
-    preprocess = Preprocess.for_images(infos, plan.size(), tiles=tiling)
-    labelled = {id(plain): sample for plain, sample in good}
-    learnt, whole = hold_out([plain for plain, _ in good], plan.holdout, plan.seed)
-    own = [labelled[id(sample)] for sample in learnt]
+    found, own_of = _readable(samples, tiling)
+    preprocess = Preprocess.for_images([header for _, header in found.good], plan.size(), tiles=tiling)
+    learnt, whole = hold_out([sample for sample, _ in found.good], plan.holdout, plan.seed)
+    own = [own_of[id(sample)] for sample in learnt]
     windows = drawn_windows(
         [each.size for each in own], [each.boxes for each in own], tiling, plan.seed, _bytes_of(preprocess)
     )
     cached = _cached(learnt, preprocess, windows, options, report)
     factor = to_model((tiling.height, tiling.width), preprocess)
     boxes, labels = [], []
+    kept: dict[int, list[Window]] = {}
     for plain, (top, left) in zip(cached.samples, cached.corners, strict=True):
-        each = labelled[id(plain)]
-        found, classes = cut(each.boxes, each.labels, Window(top, left, tiling.height, tiling.width))
-        boxes.append(found * factor)
+        each, window = own_of[id(plain)], Window(top, left, tiling.height, tiling.width)
+        kept.setdefault(id(plain), []).append(window)
+        shown, classes = cut(each.boxes, each.labels, window)
+        boxes.append(shown * factor)
         labels.append(classes)
+    seen = [own_of[id(s)].labels[held(own_of[id(s)].boxes, kept.get(id(s), []))] for s in learnt]
     return Labelled(
         preprocess,
         cached,
         boxes,
         labels,
         np.arange(len(boxes)),
-        [labelled[id(sample)] for sample in whole],
-        [*failures, *cached.failures],
+        [own_of[id(sample)] for sample in whole],
+        np.concatenate(seen),
+        [*found.failures, *cached.failures],
+        _lost(own, seen, len(boxes)),
     )
+
+
+def _readable(samples: Sequence[BoxSample], tiling: Tiling | None) -> tuple[Readable, dict[int, BoxSample]]:
+    """Those whose header can be read, and what belongs to each, by its identity."""
+    plain = [Sample(sample.image, sample.name) for sample in samples]
+    return readable(plain, tiling), {id(one): own for one, own in zip(plain, samples, strict=True)}
+
+
+def _lost(own: list[BoxSample], seen: list[Ints], tiles: int) -> list[str]:
+    """A note where tiles are too few, or hold too many gaps, for all boxes."""
+    total, there = sum(len(each.labels) for each in own), sum(map(len, seen))
+    if there == total:
+        return []
+    return [
+        f"{total - there} of {total} boxes lie in none of the {tiles} tiles that are learnt (at most {MOST:,}, or 1 "
+        "GiB; none that is mostly without data): smaller tiles, or a smaller --image-size, leave room for more"
+    ]
 
 
 def _cached(
@@ -138,7 +150,12 @@ def _cached(
 ) -> CachedImages:
     folder = options.folder / "cache" if options.folder and options.cache else None
     return cache_images(
-        samples, preprocess, folder, windows=windows, progress=lambda done, total: report("read", done, total)
+        samples,
+        preprocess,
+        folder,
+        windows=windows,
+        max_no_data=MAX_NO_DATA,
+        progress=lambda done, total: report("read", done, total),
     )
 
 

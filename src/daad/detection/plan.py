@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from daad.data.tiles import Tiling
-from daad.detection.scod import SCOD, SCODConfig, layout
+from daad.detection.scod import SCOD, SMALLEST, SCODConfig, layout
 from daad.detector.plan import check_accelerator
 from daad.errors import ConfigError
 from daad.models.base import preset_of
@@ -39,11 +40,18 @@ class BoxPlan(Settings):
         preset_of(SCOD.presets, self.preset)
         check_accelerator(self.accelerator)
         SCODConfig.check_known(self.settings)
+        if self.overlap is not None and self.tile is None:
+            raise ConfigError("overlap is what tiles share; give tile too")
         for name in OF_THE_DATA:
             if name in self.settings:
                 raise ConfigError(f"{name} follows from the images and their boxes; it cannot be set")
         size = self.size()
         height, width = size if isinstance(size, tuple) else (size, size)
+        if self.image_size is None and self.tile is not None and min(height, width) < SMALLEST:
+            raise ConfigError(
+                f"tile={self.tile}: the network sees at least {SMALLEST} pixels; take larger tiles, or enlarge these "
+                f"with an image_size of {SMALLEST}"
+            )
         self.config(height, width, 1, ("a",), np.array([[16.0, 16.0]]))
 
     def config(
@@ -62,9 +70,9 @@ class BoxPlan(Settings):
         if self.tile is None or self.overlap is not None:
             return None if self.tile is None else Tiling.of(self.tile, self.overlap or 0.0)
         whole = Tiling.of(self.tile)
-        shares = (boxes[:, 2:] - boxes[:, :2]) / [whole.width, whole.height]
+        shares = (boxes[:, 2:] - boxes[:, :2] + 1) / [whole.width, whole.height]  # 1: a step is whole pixels
         needed = float(np.quantile(shares.max(axis=1), NINE_OF_TEN)) if len(boxes) else LEAST
-        return Tiling.of(self.tile, round(min(max(needed, LEAST), MOST), 3))
+        return Tiling.of(self.tile, math.ceil(1000 * min(max(needed, LEAST), MOST)) / 1000)
 
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to; of tiles, by default their own."""

@@ -1,7 +1,8 @@
 """Boxes in images cut into tiles: which tiles are learnt from, and which tile answers for a box that several see.
 
 Tiles overlap, and a box belongs to the tile in whose own part its centre lies: that part ends in the middle of the
-overlap with the next tile. So every box no larger than the overlap is seen whole by the tile that answers for it.
+overlap with the next tile. So every box no larger than the overlap is seen whole by the tile that answers for it. A
+little beyond its part a tile answers too, for boxes that it sees whole; what is found twice is suppressed later.
 """
 
 from __future__ import annotations
@@ -18,59 +19,71 @@ from daad.data.tiles import Tiling, Window
 ENOUGH, MOST = 1024, 4096  # training tiles: draw again until there are enough, a part where there are more than most
 MOST_ROUNDS = 16
 MOST_BYTES = 2**30
+BOXED = 2 / 3  # of the training tiles, at most, are drawn around boxes where others are to be had
 EMPTY = 0.5  # tiles drawn anywhere, for every one drawn around a box
 SLACK = 0.125  # of the overlap: two tiles may each see the centre of a box on the other's side
+EDGE = 1.0  # pixels: a box that comes nearer to a tile's edge may be cut there
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-class Owner(NamedTuple):
-    """The part of an image (left, top, right, bottom) whose boxes a tile answers for."""
+class Part(NamedTuple):
+    """Of a row or column of tiles: where it lies, what is its own (reaching past the image at the first and the last),
+    and how far beyond it answers for what it sees whole."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    start: float
+    end: float
+    own: tuple[float, float]
+    slack: tuple[float, float]
 
-    def owns(self, corners: Floats) -> npt.NDArray[np.bool_]:
-        """Which boxes (N, 4) have their centre there, (N,)."""
-        x, y = (corners[:, 0] + corners[:, 2]) / 2, (corners[:, 1] + corners[:, 3]) / 2
-        inside: npt.NDArray[np.bool_] = (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
-        return inside
+    def answers(self, low: Floats, high: Floats) -> npt.NDArray[np.bool_]:
+        """For which boxes from `low` to `high` (N,), in pixels of the image."""
+        centre = (low + high) / 2
+        mine = (centre >= self.own[0]) & (centre <= self.own[1])
+        near = (centre >= self.own[0] - self.slack[0]) & (centre <= self.own[1] + self.slack[1])
+        found: npt.NDArray[np.bool_] = mine | (near & (low >= self.start + EDGE) & (high <= self.end - EDGE))
+        return found
 
 
-def owned(starts: Sequence[int], side: int) -> dict[int, tuple[float, float]]:
-    """For each start of a row or column of tiles, from where to where it answers; a little more than its own part, what
-    is found twice is suppressed later. The first and the last reach past the image."""
-    ends = dict.fromkeys(starts, (-np.inf, np.inf))
-    for first, second in pairwise(starts):
-        shared = first + side - second
-        middle = second + shared / 2
-        ends[first] = (ends[first][0], middle + SLACK * shared)
-        ends[second] = (middle - SLACK * shared, np.inf)
-    return ends
+def parts_of(starts: Sequence[int], side: int) -> dict[int, Part]:
+    """The part of each tile of a row or column that begins at these places."""
+    shared = [first + side - second for first, second in pairwise(starts)]
+    middles = [-np.inf, *(second + each / 2 for second, each in zip(starts[1:], shared, strict=True)), np.inf]
+    slack = [0.0, *(SLACK * each for each in shared), 0.0]
+    return {
+        start: Part(start, start + side, (middles[i], middles[i + 1]), (slack[i], slack[i + 1]))
+        for i, start in enumerate(starts)
+    }
 
 
 def drawn_windows(
     sizes: Sequence[tuple[int, int]], boxes: Sequence[Floats], tiling: Tiling, seed: int, tile_bytes: int
 ) -> list[list[Window]]:
-    """Training tiles of images of these (height, width): for every box one that holds it, at a place by chance, and
-    half as many anywhere, at least one an image; several times over where the boxes are few."""
+    """Training tiles of images of these (height, width): for every box one that holds it, at a place by chance, several
+    times over where the boxes are few; and half as many anywhere, at least one an image.
+
+    Where they are too many, others give way before those with boxes, down to a third, and each box comes once before
+    any comes twice.
+    """
     rng = np.random.default_rng(seed)
     count = sum(len(own) for own in boxes)
     rounds = int(np.clip(-(-ENOUGH // max(count, 1)), 1, MOST_ROUNDS))
-    places = [
-        (image, *_corner(rng, box, size, tiling))
-        for _ in range(rounds)
-        for image, (size, own) in enumerate(zip(sizes, boxes, strict=True))
-        for box in [*own, *[None] * max(1, round(EMPTY * len(own)))]
-    ]
     most = max(1, min(MOST, MOST_BYTES // tile_bytes))
-    if len(places) > most:
-        places = [places[place] for place in rng.choice(len(places), most, replace=False)]
+    boxed: list[tuple[int, int, int]] = []
+    for _ in range(rounds):
+        places = [(image, box) for image, own in enumerate(boxes) for box in own]
+        order = rng.permutation(len(places))
+        boxed += [(places[i][0], *_corner(rng, places[i][1], sizes[places[i][0]], tiling)) for i in order]
+    anywhere = [
+        (image, *_corner(rng, None, size, tiling))
+        for image, (size, own) in enumerate(zip(sizes, boxes, strict=True))
+        for _ in range(max(1, round(EMPTY * rounds * len(own))))
+    ]
+    boxed = boxed[: max(round(BOXED * most), most - len(anywhere))]
+    chosen = rng.permutation(len(anywhere))[: most - len(boxed)]
     found: list[list[Window]] = [[] for _ in sizes]
-    for image, top, left in sorted(set(places)):
+    for image, top, left in sorted({*boxed, *(anywhere[place] for place in chosen)}):
         found[image].append(Window(top, left, tiling.height, tiling.width))
     return found
 
@@ -94,10 +107,28 @@ def _start(rng: np.random.Generator, low: float | None, high: float | None, leng
 
 
 def cut(boxes: Floats, labels: Ints, window: Window) -> tuple[Floats, Ints]:
-    """The boxes whose centre lies in a tile, clipped to it and in its pixels, and their classes."""
+    """What a tile shows of the boxes, clipped to it and in its pixels, and their classes: of those whose centre lies in
+    it, and pieces as long as half its side of those that are longer than it."""
     top, left, height, width = window
-    moved = boxes - [left, top, left, top]
-    centre = (moved[:, :2] + moved[:, 2:]) / 2
-    inside = ((centre >= 0) & (centre < [width, height])).all(axis=1)
-    clipped: Floats = moved[inside].clip(0, [width, height, width, height])
-    return clipped, labels[inside]
+    clipped, inside = _clipped(boxes, window)
+    long = (boxes[:, 2:] - boxes[:, :2]) > [width, height]
+    piece = (clipped[:, 2:] - clipped[:, :2]).clip(0)
+    shown = inside | (piece.all(axis=1) & (long & (piece >= [width / 2, height / 2])).any(axis=1))
+    return clipped[shown] - [left, top, left, top], labels[shown]
+
+
+def held(boxes: Floats, windows: Sequence[Window]) -> npt.NDArray[np.bool_]:
+    """Which boxes (N, 4) have their centre in one of these tiles."""
+    found = np.zeros(len(boxes), dtype=bool)
+    for window in windows:
+        found |= _clipped(boxes, window)[1]
+    return found
+
+
+def _clipped(boxes: Floats, window: Window) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Boxes clipped to a tile, and whether their centre lies in it."""
+    low = np.array([window.left, window.top], np.float64)
+    high = low + np.array([window.width, window.height])
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside: npt.NDArray[np.bool_] = ((centre >= low) & (centre < high)).all(axis=1)
+    return boxes.clip(np.tile(low, 2), np.tile(high, 2)), inside

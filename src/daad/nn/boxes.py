@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
-BLOCK = 512  # boxes whose overlaps with all others are held at once, in suppression
+BLOCK = 128  # boxes whose overlaps with all others are held at once, in suppression
 LARGEST_LOG_SIZE = 4.0  # of a decoded box over its anchor: about 55 times
 
 

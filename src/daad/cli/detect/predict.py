@@ -46,9 +46,9 @@ def predict(
     min_score
         Show boxes from this score on, in [0.01, 1]. Default: the detector's own threshold.
     batch_size
-        Images looked at at once.
+        Images looked at at once; a detector of tiles takes them as they come.
     workers
-        Threads that decode images.
+        Threads that decode images; one with tiles.
     """
     from daad.cli.detect.outputs import check_output
     from daad.cli.progress import ProgressBar

@@ -63,7 +63,9 @@ def propose(
     if min_area < 1 or at_most < 1:
         raise ConfigError(f"--min-area and --at-most must be at least 1, found {min_area} and {at_most}")
     found = Detector.load(detector)
-    check_output(output, detector, lambda path: not path.stat().st_size)  # boxes that were checked may be in it
+    if output.is_file() and output.stat().st_size:
+        raise ConfigError(f"{output}: already exists, and boxes that were checked may be in it; choose another output")
+    check_output(output, detector, lambda path: True)
     samples = list(samples_of(data))
     images, failed = [], 0
     with ProgressBar() as progress:
