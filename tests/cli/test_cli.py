@@ -258,9 +258,41 @@ def test_an_output_that_cannot_be_written_is_one_clear_message(
 ) -> None:
     (tmp_path / "taken").write_text("x")
     place = tmp_path / "taken" / "out.csv" if verb == "predict" else tmp_path / "taken"
-    assert run([verb, str(detector), str(mvtec_folder), "-o", str(place)]) == 1
+    assert run([verb, str(detector), str(mvtec_folder), "-o", str(place)]) == 2
     told = capsys.readouterr().err
     assert "taken" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_predictions_replace_their_own_table_and_nothing_else(
+    detector: Path, mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    command = ["predict", str(detector), str(mvtec_folder / "test" / "good"), "-o"]
+    table, labels = tmp_path / f"out.{ending}", tmp_path / f"labels.{ending}"
+    labels.write_text('{"name": "a.png", "label": 1}')
+    for _ in range(2):
+        assert run([*command, str(table)]) == 0
+    assert run([*command, str(labels)]) == 2
+    assert "daad did not write it" in capsys.readouterr().err and "a.png" in labels.read_text()
+
+
+def test_results_replace_results_of_the_same_kind_and_nothing_else(
+    detector: Path, mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, mine, audit = tmp_path / "out", tmp_path / "mine", ["audit", str(mvtec_folder), *AUDIT, "-o"]
+    evaluate = ["evaluate", str(detector), str(mvtec_folder), "-o"]
+    mine.mkdir()
+    (mine / "index.html").write_text("mine")
+    for command in (evaluate, audit):
+        assert run([*command, str(mine)]) == 2
+        assert "index.html that daad did not write" in capsys.readouterr().err
+    assert [path.name for path in mine.iterdir()] == ["index.html"] and (mine / "index.html").read_text() == "mine"
+    for _ in range(2):
+        assert run([*evaluate, str(out)]) == 0
+    page = (out / "index.html").read_bytes()
+    assert run([*audit, str(out)]) == 2
+    assert "another kind of results (evaluation)" in capsys.readouterr().err
+    assert (out / "index.html").read_bytes() == page
 
 
 def test_a_full_disk_is_one_clear_message(
@@ -278,16 +310,25 @@ def test_a_full_disk_is_one_clear_message(
     assert "x.csv: No space left on device" in capsys.readouterr().err
 
 
+RESULTS_OF_AUDIT = {"audit.csv", "contact_sheet.png", "daad-results.json", "index.html"}
 AUDIT = ["--model", "mcod", "--image-size", "32", "--steps", "4", "--set", "size=nano", "--set", "memory-slots=4"]
 
 
 def test_audit_ranks_and_lists_what_to_keep(mvtec_folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept.csv"
     assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), "--drop-to", str(kept), *AUDIT]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"audit.csv", "contact_sheet.png", "index.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == RESULTS_OF_AUDIT
     ranked = len(list(csv.DictReader((tmp_path / "out" / "audit.csv").open())))
     assert len(read_layout(kept, split="train")) == ranked - 1
     assert run(["fit", str(kept), "-o", str(tmp_path / "detector"), *FIT]) == 0
+
+
+def test_a_contact_sheet_among_the_images_is_no_image(mvtec_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(mvtec_folder / "train" / "good", tmp_path / "pool"))
+    images = len(list(data.iterdir()))
+    for _ in range(2):
+        assert run(["audit", str(data), "-o", str(data / "audit"), *AUDIT]) == 0
+    assert len(list(csv.DictReader((data / "audit" / "audit.csv").open()))) == images
 
 
 def test_audit_of_a_pool_with_a_bad_image_goes_on_and_fails_at_the_end(mvtec_folder: Path, tmp_path: Path) -> None:
@@ -318,3 +359,12 @@ def test_audit_does_not_write_over_its_data(tmp_path: Path, capsys: pytest.Captu
     manifest.write_text("path\na.png\n")
     assert run(["audit", str(manifest), "-o", str(tmp_path / "out"), "--drop-to", str(manifest), *AUDIT]) == 2
     assert "written over" in capsys.readouterr().err and manifest.read_text() == "path\na.png\n"
+
+
+def test_a_list_of_what_to_keep_replaces_no_other_file(
+    mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("image,remark\na.png,keep\n")
+    assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), "--drop-to", str(mine), *AUDIT]) == 2
+    assert "daad did not write it" in capsys.readouterr().err and "remark" in mine.read_text()

@@ -28,9 +28,14 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     return daad.audit(folder, model="mcod", size="nano", steps=4, memory_slots=4, image_size=32, contamination=0.1)
 
 
-def test_the_three_files_are_there_and_the_page_is_sound(audit: Audit, tmp_path: Path) -> None:
+def test_the_files_are_there_and_the_page_is_sound(audit: Audit, tmp_path: Path) -> None:
     page = write_audit(audit, tmp_path / "out", top=8)
-    assert {path.name for path in page.parent.iterdir()} == {"audit.csv", "contact_sheet.png", "index.html"}
+    assert {path.name for path in page.parent.iterdir()} == {
+        "audit.csv",
+        "contact_sheet.png",
+        "daad-results.json",
+        "index.html",
+    }
     text = page.read_text()
     HTMLParser().feed(text)
     assert "<b>1.png" not in text and "&lt;b&gt;" in text

@@ -302,7 +302,7 @@ def test_the_command_writes_over_nothing_of_the_users(
     other.mkdir()
     (other / "index.html").write_text("mine")
     assert run(["search", str(spotted), "-d", str(detector), "-o", str(other)]) == 2
-    assert "that no search wrote" in capsys.readouterr().err and (other / "index.html").read_text() == "mine"
+    assert "that daad did not write" in capsys.readouterr().err and (other / "index.html").read_text() == "mine"
 
 
 def test_an_earlier_search_leaves_nothing_behind(spotted: Path, detector: Path, tmp_path: Path) -> None:

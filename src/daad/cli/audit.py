@@ -67,9 +67,11 @@ def audit(
         Go on from the last checkpoint of a stopped audit with the same settings.
     """
     import daad
-    from daad.artifact.place import check_writable, resolved
+    from daad.cli.outputs import check_output, check_results
     from daad.cli.progress import ProgressBar
+    from daad.data.own import AUDIT
     from daad.errors import ConfigError
+    from daad.pool.audit import is_own_manifest
     from daad.report.audit_page import write_audit
 
     if top < 1:
@@ -79,8 +81,8 @@ def audit(
             raise ConfigError(f"--drop-to {drop_to}: the manifest is a CSV file; end its name in .csv")
         if drop_to.resolve() == Path(data).resolve():
             raise ConfigError(f"--drop-to {drop_to}: is DATA and would be written over; choose another name")
-        check_writable(resolved(drop_to))
-    output.mkdir(parents=True, exist_ok=True)  # now, and not after all the work, it shows whether it can be written
+        check_output(drop_to, None, is_own_manifest)
+    check_results(output, AUDIT, ("audit.csv", "contact_sheet.png", "index.html"))
     with ProgressBar() as progress:
         found = daad.audit(
             data,

@@ -30,13 +30,17 @@ def demo(
     """
     from time import monotonic
 
+    from daad.cli.evaluate import WRITTEN
     from daad.cli.fit import describe, run_folder
+    from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
     from daad.data.demo import write_demo_split
+    from daad.data.own import EVALUATION
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 
     started = monotonic()
+    check_results(output / "report", EVALUATION, WRITTEN)
     split = write_demo_split(output, seed)
     settings: dict[str, Any] = {} if steps is None else {"steps": steps}
     place = output / "detector"

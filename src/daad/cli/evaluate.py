@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+WRITTEN = ("metrics.json", "predictions.csv", "index.html")
+
 
 def evaluate(
     detector: Path,
@@ -33,14 +35,16 @@ def evaluate(
     batch_size
         Images scored at once.
     """
+    from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
+    from daad.data.own import EVALUATION
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 
-    output.mkdir(parents=True, exist_ok=True)  # now, and not after all the scoring, it shows whether it can be written
     found = Detector.load(detector)
     if false_alarm_rate is not None:
         found = found.with_false_alarm_rate(false_alarm_rate)
+    check_results(output, EVALUATION, WRITTEN)
     with ProgressBar() as progress:
         evaluation = found.evaluate(data, batch_size=batch_size, progress=progress)
     page = write_results(found, evaluation, data, output)

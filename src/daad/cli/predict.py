@@ -50,8 +50,9 @@ def predict(
         Threads that decode images.
     """
     from daad.cli.fit import size
+    from daad.cli.outputs import check_output
     from daad.cli.progress import ProgressBar
-    from daad.cli.tables import open_table, prediction_record
+    from daad.cli.tables import is_own_table, open_table, prediction_record
     from daad.data.decode import decode
     from daad.data.scenes import pixels_of
     from daad.detector.detector import Detector
@@ -66,6 +67,8 @@ def predict(
     samples = list(samples_of(data))
     if output is not None and output.resolve() in {Path(data).resolve(), *_files(samples)}:
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
+    if output is not None:
+        check_output(output, detector, is_own_table)
     if false_alarm_rate is not None:
         found = found.with_false_alarm_rate(false_alarm_rate)
     failed, flagged, by_image = 0, 0, found.preprocess.tiles is None

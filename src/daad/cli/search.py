@@ -52,20 +52,17 @@ def search(
     """
     import daad
     from daad.cli.fit import run_folder, size
+    from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
-    from daad.data.own import SEARCH_MARK
+    from daad.data.own import SEARCH
     from daad.errors import ConfigError
     from daad.report.search_page import write_search
     from daad.scan.sources import scene_samples
-    from daad.scan.state import mark
 
     samples = scene_samples(scenes)
     if any(isinstance(sample.image, Path) and sample.image.resolve().parent == output.resolve() for sample in samples):
         raise ConfigError(f"--output {output}: scenes lie there, and might be written over; choose another folder")
-    taken = [name for name in WRITTEN if (output / name).exists()]
-    if taken and not (output / SEARCH_MARK).exists():
-        raise ConfigError(f"--output {output}: holds a {taken[0]} that no search wrote; choose another folder")
-    mark(output)  # now, and not after all the work, it shows whether it can be written
+    check_results(output, SEARCH, WRITTEN)
     with ProgressBar() as progress:
         found = daad.search(
             samples,

@@ -17,6 +17,7 @@ from daad.scoring.prediction import Prediction
 
 COLUMNS = ("name", "score", "p_value", "is_anomalous", "threshold", "regions", "error")
 PARQUET_ROWS = 1024
+TABLE_START = 1 << 20  # bytes of a first line that are looked at
 
 
 class Table(Protocol):
@@ -53,6 +54,22 @@ def open_table(path: Path | None) -> Iterator[Table]:
         return
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         yield _Csv(file) if path.suffix == ".csv" else _JsonLines(file)
+
+
+def is_own_table(path: Path) -> bool:
+    """Whether a file that exists may be written over: a table that `open_table` began, or an empty file."""
+    with path.open("rb") as file:
+        start = file.readline(TABLE_START)
+    if not start or path.suffix == ".csv":
+        return not start or start.startswith(",".join(COLUMNS).encode())
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return tuple(pq.read_schema(path).names) == COLUMNS
+        return tuple(json.loads(start)) == COLUMNS
+    except (ImportError, OSError, ValueError, TypeError):  # pyarrow's own errors are ValueErrors
+        return False
 
 
 class _Csv:

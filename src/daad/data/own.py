@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-SEARCH_MARK = "daad-search.json"  # in what a search writes, before anything else
+RESULTS_MARK = "daad-results.json"  # in a folder of results, written before anything else
+SEARCH, AUDIT, EVALUATION, BOXES = "search", "audit", "evaluation", "evaluation of boxes"  # kinds of results
 _LOG_COLUMNS = b"stage,step,player,term"
-_PICTURE_KEY = b"iTXtdaad:image\0"  # the first chunk after the header of a picture by daad.report.heat
+PICTURE_KEY = "daad:image"  # of the first chunk after the header of a picture that daad made
+_PICTURE_NAMES = ("_heat.png", "_overlay.png", "_boxes.png", "contact_sheet.png")
+_PICTURE_CHUNK = b"iTXt" + PICTURE_KEY.encode() + b"\0"
 _PICTURE_START = 256
+_MARK_BYTES = 1000
 
 
 def is_own_folder(folder: Path) -> bool:
@@ -15,12 +20,11 @@ def is_own_folder(folder: Path) -> bool:
     try:
         if (folder / "manifest.json").is_file() and (folder / "weights.safetensors").is_file():
             return True
-        if (folder / SEARCH_MARK).is_file():
+        if marked(folder) == SEARCH:
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
             or (folder / "cache" / "index.json").is_file()
-            or (folder / SEARCH_MARK).is_file()
             or _start(folder / "log.csv", len(_LOG_COLUMNS)) == _LOG_COLUMNS
         )
     except OSError:  # not allowed to look inside: whoever lists the folder says so
@@ -28,10 +32,24 @@ def is_own_folder(folder: Path) -> bool:
 
 
 def is_own_picture(path: Path) -> bool:
-    """Whether a file is a heat map, an overlay or an image with boxes drawn; only files named like one are opened."""
-    return path.name.endswith(("_heat.png", "_overlay.png", "_boxes.png")) and _PICTURE_KEY in _start(
-        path, _PICTURE_START
-    )
+    """Whether a file is a picture that daad made; only files named like one are opened."""
+    return path.name.endswith(_PICTURE_NAMES) and _PICTURE_CHUNK in _start(path, _PICTURE_START)
+
+
+def mark(folder: Path, kind: str) -> None:
+    """Say in a folder, made where it is not there, that results of this kind are daad's own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULTS_MARK).write_text(json.dumps({"kind": kind}) + "\n", encoding="utf-8")
+
+
+def marked(folder: Path) -> str | None:
+    """The kind of results that `mark` wrote into a folder; None where it did not."""
+    try:
+        found = json.loads(_start(folder / RESULTS_MARK, _MARK_BYTES))
+    except ValueError:
+        return None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _start(path: Path, size: int) -> bytes:

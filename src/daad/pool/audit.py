@@ -29,6 +29,7 @@ from daad.pool.duplicates import duplicate_groups
 from daad.training.checkpoint import write_atomically
 
 SCORING_BATCH = 32
+KEPT_COLUMNS = ("path", "label", "group")  # of the manifest of what is not suspect
 NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
 
 
@@ -93,7 +94,7 @@ class Audit:
             at = os.path.relpath(sample.image.absolute(), place.parent.absolute())
             rows.append({"path": Path(at).as_posix(), "label": "good", "group": _group_name(row, sample)})
         content = io.StringIO()
-        writer = csv.DictWriter(content, ["path", "label", "group"])
+        writer = csv.DictWriter(content, KEPT_COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
         try:
@@ -102,6 +103,12 @@ class Audit:
             raise DataError(f"{place}: a file name is not UTF-8 and cannot stand in a manifest; rename it") from None
         write_atomically(place, text)
         return len(rows)
+
+
+def is_own_manifest(path: Path) -> bool:
+    """Whether a file that exists may be written over: it begins like one by `write_kept`, or is empty."""
+    with path.open("rb") as file:
+        return file.readline(100).rstrip() in (b"", ",".join(KEPT_COLUMNS).encode())
 
 
 def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from daad.data.decode import decode
+from daad.data.own import AUDIT, mark
 from daad.data.sample import Failure, Sample
 from daad.detector.scorer import score_batch
 from daad.errors import ImageError
@@ -19,7 +20,7 @@ from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
 from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
-from daad.report.sheet import Cell, contact_sheet
+from daad.report.sheet import Cell, write_contact_sheet
 
 MAX_LISTED = 200
 MAX_GROUPS = 24
@@ -41,12 +42,12 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
     Of near-duplicates the most suspect one is shown, with the number of the others.
     """
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    mark(target, AUDIT)
     audit.write_csv(target / "audit.csv")
     not_shown: list[Failure] = []
     leading = list(_leading(audit))[:top]
     pictures = [(row, *pair) for row, sample in leading if (pair := _pictures(audit, sample, not_shown)) is not None]
-    contact_sheet([_cell(row, image) for row, image, _ in pictures]).save(target / "contact_sheet.png")
+    write_contact_sheet([_cell(row, image) for row, image, _ in pictures], target / "contact_sheet.png")
     groups = _groups(audit, not_shown)
     count = max(1, 2 * len(pictures) + sum(map(len, groups)))
     limit = min(60_000, PAGE_BYTES // count)

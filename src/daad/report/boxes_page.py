@@ -15,6 +15,7 @@ from PIL import Image
 from daad.data.boxes import BoxSample
 from daad.data.coco import CocoBox, CocoImage, write_coco
 from daad.data.decode import decode
+from daad.data.own import BOXES, mark
 from daad.detection.detector import BoxDetector
 from daad.detection.evaluation import BoxEvaluation
 from daad.errors import ImageError
@@ -41,7 +42,7 @@ class Shown:
 
 def write_boxes(detector: BoxDetector, evaluation: BoxEvaluation, folder: Path) -> Path:
     """Write the three files to `folder` and return the path of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    mark(folder, BOXES)
     record = {
         **_without_nan(evaluation.as_dict()),
         "intervals": _without_nan({name: asdict(each) for name, each in evaluation.intervals.items()}),

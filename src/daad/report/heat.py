@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from daad.data.own import PICTURE_KEY
 from daad.scoring.prediction import Prediction
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
@@ -27,7 +28,6 @@ OUTLINE = (217, 56, 30)
 _COOL = [(15, 26, 51), (31, 51, 88), (53, 82, 127), (86, 119, 159)]
 _WARM = [(200, 69, 43), (242, 142, 43), (251, 210, 77), (255, 243, 176)]
 _TWO_PIXELS_FROM = 400
-_NAME_KEY = "daad:image"
 
 
 def display_rgb(image: npt.NDArray[Any]) -> RGB:
@@ -112,6 +112,13 @@ def save_picture(folder: str | Path, name: str, kind: str, picture: RGB) -> Path
     return _save(picture, place, kind, name.encode("utf-8", "replace").decode("utf-8"))
 
 
+def own_picture(label: str) -> PngInfo:
+    """What tells a picture that daad made, of the image of this name, from a user's own."""
+    about = PngInfo()
+    about.add_itxt(PICTURE_KEY, label)
+    return about
+
+
 def _ratio(anomaly_map: Map, threshold: float) -> Map:
     """The map over its threshold, in [0, SATURATION]."""
     if threshold <= 0:
@@ -150,16 +157,14 @@ def _save(picture: RGB, place: Path, kind: str, label: str) -> Path:
     path = place.with_name(f"{place.name}_{kind}.png")
     if path.exists() and not _made_for(path, label):
         path = place.with_name(f"{place.name}_{hashlib.sha256(label.encode()).hexdigest()[:8]}_{kind}.png")
-    about = PngInfo()
-    about.add_itxt(_NAME_KEY, label)
-    Image.fromarray(picture).save(path, pnginfo=about)
+    Image.fromarray(picture).save(path, pnginfo=own_picture(label))
     return path
 
 
 def _made_for(path: Path, label: str) -> bool:
     try:
         with Image.open(path, formats=["PNG"]) as earlier:
-            return bool(earlier.info.get(_NAME_KEY) == label)
+            return bool(earlier.info.get(PICTURE_KEY) == label)
     except OSError:
         return False
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from daad.data.own import EVALUATION, mark
 from daad.detector.detector import Detector
 from daad.detector.evaluation import Evaluation, Row, labelled
 from daad.metrics.intervals import Interval
@@ -17,7 +18,7 @@ from daad.report.report import write_report
 
 def write_results(detector: Detector, evaluation: Evaluation, data: Any, folder: Path) -> Path:
     """Write the three files to `folder` and return the path of the page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    mark(folder, EVALUATION)
     metrics = json.dumps(metrics_record(detector, evaluation), indent=2, allow_nan=False)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
     _write_rows(folder / "predictions.csv", evaluation, detector.calibration.threshold)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from daad.data.own import SEARCH, mark
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import open_scene
 from daad.data.tiles import Window
@@ -19,10 +20,9 @@ from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri
 from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
-from daad.report.sheet import CELL, MARGIN, Cell, contact_sheet
+from daad.report.sheet import CELL, MARGIN, Cell, write_contact_sheet
 from daad.scan.candidates import Candidate, as_csv, as_geojson
 from daad.scan.search import SceneFound, Search
-from daad.scan.state import mark
 
 MOST_SHOWN = 600  # cells of the mosaic; all candidates are in the CSV
 MOST_ON_PAGE = 60
@@ -43,7 +43,7 @@ class Shown:
 def write_search(found: Search, folder: str | Path) -> Path:
     """Write the files to `folder` and return the path of the page; the GeoJSON only where a scene lies on Earth."""
     target = Path(folder)
-    mark(target)
+    mark(target, SEARCH)
     (target / "maps").mkdir(exist_ok=True)
     for old in [target / "candidates.geojson", *(target / "maps").glob("[0-9]*-*.png")]:  # of an earlier search
         old.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def write_search(found: Search, folder: str | Path) -> Path:
         (target / "candidates.geojson").write_text(geojson, encoding="utf-8", errors="backslashreplace")
     not_shown: list[Failure] = []
     crops = list(_crops(found, not_shown))
-    contact_sheet([_cell(candidate, image) for candidate, image in crops]).save(target / "mosaic.png")
+    write_contact_sheet([_cell(candidate, image) for candidate, image in crops], target / "mosaic.png")
     overviews = []
     for number, scene in enumerate(found.scenes):
         picture = overview(scene, found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from daad.report.heat import RGB
+from daad.report.heat import RGB, own_picture
 
 CELL, CAPTION, COLUMNS = 220, 34, 6  # pixels, pixels, cells a row
 MARGIN = 12
@@ -36,6 +37,11 @@ def contact_sheet(cells: Sequence[Cell]) -> Image.Image:
         draw.text((left + 6, top + CELL), cell.first, STRONG if cell.strong else QUIET, font)
         draw.text((left + 6, top + CELL + 15), _shortened(cell.second, font), QUIET, font)
     return sheet
+
+
+def write_contact_sheet(cells: Sequence[Cell], path: Path) -> None:
+    """Save the contact sheet as a PNG that is never taken for a user's image."""
+    contact_sheet(cells).save(path, pnginfo=own_picture(path.name))
 
 
 def _shortened(name: str, font: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.own import SEARCH_MARK
+from daad.data.own import SEARCH, mark
 from daad.scan.canvas import small_shape
 from daad.training.checkpoint import write_atomically
 from daad.training.lock import only_one
@@ -146,14 +146,8 @@ def search_folder(folder: Path | None, *, resume: bool) -> Iterator[Path | None]
         yield None
         return
     with only_one(folder):
-        mark(folder)
+        mark(folder, SEARCH)
         if not resume:
             for old in folder.glob("scene-*"):
                 shutil.rmtree(old, ignore_errors=True)
         yield folder
-
-
-def mark(folder: Path) -> None:
-    """Say that this folder is a search's own, so that what lies there is never taken for a scene."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / SEARCH_MARK, b'{"kind": "daad-search"}\n')

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+WRITTEN = ("metrics.json", "boxes.json", "index.html")
 MEASURES = {"ap50": "mAP50", "ap75": "AP75", "ap": "mAP50:95", "precision": "precision", "recall": "recall"}
 
 
@@ -35,18 +36,19 @@ def evaluate(
     batch_size
         Images looked at at once.
     """
-    from daad.cli.detect.outputs import check_folder, check_output, is_own_coco, tell
+    from daad.cli.outputs import check_output, check_results, is_own_coco, tell
     from daad.cli.progress import ProgressBar
+    from daad.data.own import BOXES
     from daad.detection.detector import BoxDetector
     from daad.errors import ConfigError
     from daad.report.boxes_page import write_boxes
 
     found = BoxDetector.load(detector)
-    for name in ("boxes.json", "metrics.json", "index.html"):
+    for name in WRITTEN:
         if output / name == Path(data):
             raise ConfigError(f"{data}: would be written over; choose another output than its folder")
     check_output(output / "boxes.json", detector, is_own_coco)
-    check_folder(output)  # now, and not after all the work, it shows whether it can be written
+    check_results(output, BOXES, WRITTEN)
     with ProgressBar() as progress:
         evaluation = found.evaluate(data, images=images, batch_size=batch_size, progress=progress)
     page = write_boxes(found, evaluation, output)

@@ -118,7 +118,7 @@ def fit(
 
 
 def _describe(detector: Any, output: Path) -> None:
-    from daad.cli.detect.outputs import tell
+    from daad.cli.outputs import tell
 
     made, found = detector.provenance, detector.confidence
     boxes = sum(made["boxes"].values())

@@ -50,7 +50,7 @@ def predict(
     workers
         Threads that decode images; one with tiles.
     """
-    from daad.cli.detect.outputs import check_output
+    from daad.cli.outputs import check_output
     from daad.cli.progress import ProgressBar
     from daad.detection.detector import BoxDetector
     from daad.detector.stream import samples_of
@@ -100,7 +100,7 @@ def _save_picture(folder: Path, sample: Sample, prediction: BoxPrediction, class
 
 def _is_ours(path: Path) -> bool:
     """Whether a table may be written over: one that this command wrote, or an empty file."""
-    from daad.cli.detect.outputs import is_own_coco
+    from daad.cli.outputs import is_own_coco
 
     with path.open("rb") as file:
         start = file.read(200)

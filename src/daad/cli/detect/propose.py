@@ -49,7 +49,7 @@ def propose(
     workers
         Threads that decode images.
     """
-    from daad.cli.detect.outputs import check_output
+    from daad.cli.outputs import check_output
     from daad.cli.progress import ProgressBar
     from daad.data.coco import CocoBox, CocoImage, write_coco
     from daad.data.scenes import probe_scene
