@@ -361,6 +361,14 @@ def test_audit_does_not_write_over_its_data(tmp_path: Path, capsys: pytest.Captu
     assert "written over" in capsys.readouterr().err and manifest.read_text() == "path\na.png\n"
 
 
+def test_the_list_of_what_to_keep_is_not_one_of_the_results(
+    mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(["audit", str(mvtec_folder), "-o", str(out), "--drop-to", str(out / "audit.csv"), *AUDIT]) == 2
+    assert "is one of the results" in capsys.readouterr().err
+
+
 def test_a_list_of_what_to_keep_replaces_no_other_file(
     mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

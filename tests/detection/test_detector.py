@@ -122,7 +122,7 @@ def test_a_run_with_other_boxes_is_not_resumed(tmp_path: Path) -> None:
     body = json.loads((data / "train.json").read_text())
     body["annotations"][0]["bbox"][0] += 1
     (data / "train.json").write_text(json.dumps(body))
-    with pytest.raises(ArtifactError, match="other settings, data or seed"):
+    with pytest.raises(ArtifactError, match="other settings, network, data or seed"):
         BoxDetector.fit(data, run=data / "run", resume=True, **SHORT)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from daad import ArtifactError
 from daad.data.preprocess import to_float
 from daad.models.igd import IGD
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped
+from tests.models.test_padim import Pyramid
 
 
 class TestIGD(ModelContract):
@@ -35,6 +38,15 @@ class TestIGD(ModelContract):
                 worst.append(0.9 * part.recon + 0.1 * part.gauss)
         expected = 0.5 * (0.1 * whole.recon + 0.9 * whole.gauss) + 0.5 * torch.stack(worst).amax(dim=0)
         torch.testing.assert_close(model(images).score, expected)
+
+    def test_a_stopped_training_goes_on_with_the_same_network_alone(self, tmp_path: Path) -> None:
+        images, run = striped(10, 32, 32, 1), tmp_path / "run"
+        first, second = Pyramid(), Pyramid()
+        self.fit(images, network=first, run=run, checkpoint_every=2)
+        resumed = self.fit(images, network=first, run=run, resume=True)
+        assert resumed.provenance["training"]["resumed_at"] > 0
+        with pytest.raises(ArtifactError, match="other settings, network, data or seed"):
+            self.fit(images, network=second, run=run, resume=True)
 
     def test_without_the_local_branch_the_image_alone_counts(self) -> None:
         model, images = self.trained(local=False), torch.rand(3, 1, 32, 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,9 +44,25 @@ class TestMCOD(ModelContract):
     def test_neighbours_are_the_nearest_training_images(self) -> None:
         model, images = self.trained(score="neighbours", neighbours=2), torch.rand(3, 1, 32, 32)
         training = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
-        squared = torch.cdist(model.encoder(images).feature, model.encoder(training).feature).square()
-        expected = squared.topk(2, largest=False).values.mean(dim=1)
+        distances = torch.cdist(model.encoder(images).feature, model.encoder(training).feature)
+        expected = distances.topk(2, largest=False).values.mean(dim=1)
         torch.testing.assert_close(model(images).score, expected, rtol=1e-3, atol=1e-5)
+
+    def test_neighbours_are_found_by_the_exported_model_too(self, tmp_path: Path) -> None:
+        images = striped(14, 32, 32, 1)
+        self.fit(images, score="neighbours", neighbours=2, bank_items=11).export_onnx(tmp_path / "model.onnx")
+
+    def test_a_training_image_is_not_its_own_neighbour_whether_the_bank_has_it_or_not(self) -> None:
+        training = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
+        model = self.trained(score="neighbours", neighbours=2, bank_items=11)
+        feature = model.encoder(training).feature
+        apart = torch.cdist(feature, model.bank)  # of the images that are not in the bank all distances count
+        apart[apart < 1e-4 * feature.norm(dim=1, keepdim=True)] = torch.inf
+        assert int(apart.isinf().sum()) == 11
+        expected = apart.topk(2, largest=False).values.mean(dim=1)
+        torch.testing.assert_close(model(training).score, expected, rtol=1e-3, atol=1e-5)
+        alone = torch.cat([model(image[None]).score for image in training])
+        torch.testing.assert_close(alone, expected, rtol=1e-3, atol=1e-5)
 
     def test_the_loss_of_the_released_constants_is_pinned_near_the_logarithm_of_the_queue(self) -> None:
         model = self.trained(temperature_contrast=10.0, batch_size=4)
@@ -103,8 +120,8 @@ class TestMCOD(ModelContract):
         ("images", "settings", "message"),
         [
             (8, {"memory_slots": 10}, "memory_slots 10 is more than the 6 training images"),
-            (8, {"score": "neighbours", "neighbours": 7}, "neighbours 7 is more than the 6 training images"),
-            (8, {"score": "neighbours", "bank_items": 3}, "bank_items 3 is less than neighbours 5"),
+            (8, {"score": "neighbours", "neighbours": 7}, "neighbours 7 needs one training image more, found 6"),
+            (8, {"score": "neighbours", "bank_items": 3}, "bank_items 3 must be above neighbours 5"),
         ],
     )
     def test_too_few_images_are_refused(self, images: int, settings: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from daad import ArtifactError, ConfigError, Detector
+from daad import ArtifactError, ConfigError, Detector, TrainingError
 from daad.data.preprocess import to_float
 from daad.models.padim import PaDiM
 from daad.training.loop import train
@@ -61,6 +61,8 @@ class TestPaDiM(ModelContract):
         detector = self.fit(images, steps=1)
         scores = detector.decision_function(np.concatenate([images, striped(1, 32, 32, 1)]))
         assert np.isfinite(scores).all() and scores[-1] > scores[:-1].max()
+        assert not any(prediction.is_anomalous for prediction in detector.predict(images))
+        assert not detector.predict_one(images[0]).is_anomalous  # in whatever company
 
     def test_places_that_need_more_memory_than_is_sane_are_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"4096 places of 400 features need .* raise stride"):
@@ -85,8 +87,17 @@ class TestPaDiM(ModelContract):
         with pytest.raises(ConfigError, match=r"backbone 'gone' is neither 'ccd' nor 'random', nor"):
             self.fit(images, backbone="gone")
         saved = self.fit(images).save(tmp_path / "saved")
-        with pytest.raises(ConfigError, match=r"another form .*take size and channels"):
+        with pytest.raises(ConfigError, match=r"another form: .*take size and channels"):
             self.fit(striped(10, 32, 32, 3), backbone=str(saved))
+        other = Detector.fit(images, model="ae", size="nano", steps=1, image_size=32).save(tmp_path / "other")
+        with pytest.raises(ConfigError, match="is no backbone by CCD"):
+            self.fit(images, backbone=str(other))
+
+    def test_a_network_that_gives_no_numbers_is_refused(self) -> None:
+        network = Pyramid()
+        torch.nn.init.constant_(network.filters.bias, torch.nan)
+        with pytest.raises(TrainingError, match="features of the training images are not finite"):
+            self.fit(striped(10, 32, 32, 1), network=network)
 
     @pytest.mark.parametrize("share", [-0.1, 2.0, "oats"])
     def test_a_shrinkage_that_is_no_share_is_refused(self, share: object) -> None:
@@ -104,6 +115,9 @@ class TestPaDiM(ModelContract):
             Detector.load(saved)
         loaded = Detector.load(saved, network=Pyramid())
         assert state_bytes(loaded.model) == state_bytes(detector.model)
+        own = self.fit(images, steps=1).save(tmp_path / "own")
+        with pytest.raises(ArtifactError, match="has a network of its own; load it without"):
+            Detector.load(own, network=Pyramid())
         assert loaded.predict_one(images[0]).score == detector.predict_one(images[0]).score
 
     def test_a_network_that_is_of_no_use_is_refused(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,62 @@ def test_fewer_images_than_slots_are_refused_with_what_to_do() -> None:
 def test_two_audits_of_one_seed_are_one() -> None:
     first, again = (daad.audit(pool(), **TINY) for _ in range(2))
     assert first.rows == again.rows
+
+
+def test_images_that_are_all_nearly_alike_can_be_fitted_after_an_audit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(20):  # a camera at rest: steps of one grey level here and there
+        image = np.full((32, 32, 1), 100, np.uint8)
+        image[rng.integers(0, 32, 5), rng.integers(0, 32, 5)] += 1
+        save_png(tmp_path / "pool" / f"{index:02}.png", image)
+    audit = daad.audit(tmp_path / "pool", **TINY)
+    audit = replace(audit, rows=[replace(row, group=0, group_size=20) for row in audit.rows])
+    audit.write_kept(tmp_path / "kept.csv")
+    assert {sample.group for sample in read_layout(tmp_path / "kept.csv", split="train")} == {None}
+
+
+def test_the_list_is_right_past_links_and_odd_names(folder: Path, tmp_path: Path) -> None:
+    (folder / "01.png").rename(folder / " lead.png")
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    audit = daad.audit(folder, contamination=0.01, **TINY)
+    audit.write_kept(tmp_path / "link" / "kept.csv")
+    samples = read_layout(tmp_path / "link" / "kept.csv", split="train")
+    assert len(samples) == 39 and all(sample.image.is_file() for sample in samples)
+
+
+def test_a_name_that_is_not_utf_8_is_told_and_the_rest_is_listed(folder: Path, tmp_path: Path) -> None:
+    (folder / "21.png").rename(folder / os.fsdecode(b"bad\xff.png"))
+    audit = daad.audit(folder, contamination=0.01, **TINY)
+    assert not any(row.suspect and "bad" in row.name for row in audit.rows)
+    with pytest.raises(DataError, match=r"written without 1 images .* bad\\udcff.png"):
+        audit.write_kept(tmp_path / "kept.csv")
+    assert len(read_layout(tmp_path / "kept.csv", split="train")) == 38
+
+
+def test_a_manifest_whose_labels_are_all_blank_is_a_pool(folder: Path, tmp_path: Path) -> None:
+    lines = ["path,label", *(f"pool/{path.name}," for path in sorted(folder.iterdir()))]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    assert len(daad.audit(tmp_path / "list.csv", **TINY).rows) == 40
+
+
+def test_an_image_of_another_kind_is_left_out_of_a_large_pool_and_a_mixture_is_refused(folder: Path) -> None:
+    np.save(folder / "five.npy", np.zeros((32, 32, 5), np.uint8))
+    audit = daad.audit(folder, **TINY)
+    assert len(audit.rows) == 40 and "five.npy: has 5 channels" in audit.failures[0].reason
+    for index in range(6):
+        np.save(folder / f"more{index}.npy", np.zeros((32, 32, 5), np.uint8))
+    with pytest.raises(DataError, match="images differ in channels"):
+        daad.audit(folder, **TINY)
+
+
+def test_what_is_too_little_says_what_could_not_be_read(folder: Path) -> None:
+    for path in sorted(folder.iterdir())[3:]:
+        path.write_bytes(b"text")
+    with pytest.raises(ConfigError, match=r"memory_slots 4 is more than the 3 .* \(37 images were left out; .*03.png"):
+        daad.audit(folder, **TINY)
+
+
+@pytest.mark.parametrize("size", [24, 40])
+def test_sizes_that_are_no_multiple_of_16_are_fine(size: int) -> None:
+    assert len(daad.audit(pool(), **{**TINY, "image_size": size, "steps": 2}).rows) == 40

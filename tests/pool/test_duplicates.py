@@ -59,6 +59,23 @@ def test_groups_are_those_of_all_pairs(seed: int, count: int, tolerance: float) 
         assert duplicate_groups(pool, tolerance).tolist() == expected
 
 
+def test_parts_at_one_place_under_one_camera_are_not_all_the_same_picture() -> None:
+    rng = np.random.default_rng(0)
+    part = noise(1, side=128)
+    pool = np.clip(part + rng.normal(0, 2, (30, 128, 128, 1)), 0, 255).astype(np.uint8)
+    pool = np.concatenate([pool, coded_again(pool[3], 95)[None], pool[4:5]])
+    groups = duplicate_groups(pool)
+    assert groups[31] == groups[4] and groups[30] == groups[3]
+    assert len(set(groups.tolist())) == 30
+
+
+def test_any_size_from_16_pixels_on_has_thumbnails() -> None:
+    np.testing.assert_allclose(thumbnails(np.full((2, 17, 40, 3), 77, np.uint8)), 77 / 255, rtol=1e-6)
+    even = noise(3, side=48)
+    cells = even.reshape(3, 16, 3, 16, 3).mean(axis=(2, 4)) / 255
+    np.testing.assert_allclose(thumbnails(even).reshape(3, 16, 16), cells, rtol=1e-5)
+
+
 def test_thousands_of_copies_are_one_group() -> None:
     pool = np.repeat(noise(2), 3000, axis=0)
     assert np.bincount(duplicate_groups(pool)).tolist() == [3000, 3000]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -58,6 +60,8 @@ def test_the_official_mode_is_there() -> None:
         ({"contamination": 0.7}, pool(), "contamination"),
         ({}, pool().reshape(40, -1), "image_shape"),
         ({"image_shape": (8, 8)}, pool().reshape(40, -1), "has 64 numbers, rows of X have 1024"),
+        ({"image_shape": (-1, -1, 1024)}, pool().reshape(40, -1), "image_shape"),
+        ({"random_state": None}, pool(), "random_state None"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict, data: np.ndarray, message: str) -> None:
@@ -72,3 +76,26 @@ def test_nan_is_refused_and_an_unfitted_detector_says_so() -> None:
         daad.MCODDetector(**TINY).fit(images)
     with pytest.raises(NotFittedError):
         daad.MCODDetector().predict(images)
+
+
+def test_one_image_is_not_taken_for_a_batch() -> None:
+    images = np.repeat(pool(), 3, axis=3)
+    detector = daad.MCODDetector(**TINY).fit(images)
+    with pytest.raises(ImageError, match="looks like one image"):
+        detector.predict(images[0])
+
+
+def test_a_pool_is_ranked_from_any_source(mvtec_folder: Path) -> None:
+    images, detector = pool(), daad.MCODDetector(contamination=3 / 40, **TINY)
+    expected = detector.fit_predict(images)
+    assert (detector.fit_predict(image for image in images) == expected).all()
+    normals = len(list((mvtec_folder / "train" / "good").iterdir()))
+    assert detector.fit_predict(str(mvtec_folder)).shape == (normals,)
+
+
+def test_the_number_of_features_is_that_of_the_last_fit() -> None:
+    images = pool()
+    detector = daad.MCODDetector(image_shape=(32, 32), **TINY)
+    detector.fit_predict(images.reshape(40, -1))
+    assert detector.n_features_in_ == 1024
+    assert not hasattr(detector.fit(images), "n_features_in_")

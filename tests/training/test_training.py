@@ -114,7 +114,7 @@ def test_resume_without_a_checkpoint_starts_at_the_beginning(tmp_path: Path) -> 
 
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
-    with pytest.raises(ArtifactError, match="other settings, data or seed"):
+    with pytest.raises(ArtifactError, match="other settings, network, data or seed"):
         run(tmp_path, identity="b", resume=True)
 
 

@@ -20,7 +20,11 @@ def build(name: str, settings: Mapping[str, Any], network: nn.Module | None = No
     setting."""
     cls = model_class(name)
     config = cls.Config.make(**settings)
-    return cls(config) if network is None else cls(config, network)  # type: ignore[call-arg]
+    if network is None:
+        return cls(config)
+    if not cls.takes_network or config.backbone != GIVEN:  # type: ignore[attr-defined]
+        raise ConfigError(f"this {name} detector has a network of its own; load it without network=")
+    return cls(config, network)  # type: ignore[call-arg]
 
 
 def settings_for_network(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 
 from daad.cli.fit import model_settings, run_folder, size
 
+WRITTEN = ("audit.csv", "contact_sheet.png", "index.html")
+
 
 def audit(
     data: str,
@@ -81,8 +83,10 @@ def audit(
             raise ConfigError(f"--drop-to {drop_to}: the manifest is a CSV file; end its name in .csv")
         if drop_to.resolve() == Path(data).resolve():
             raise ConfigError(f"--drop-to {drop_to}: is DATA and would be written over; choose another name")
+        if drop_to.resolve() in {(output / name).resolve() for name in WRITTEN}:
+            raise ConfigError(f"--drop-to {drop_to}: is one of the results; choose another name")
         check_output(drop_to, None, is_own_manifest)
-    check_results(output, AUDIT, ("audit.csv", "contact_sheet.png", "index.html"))
+    check_results(output, AUDIT, WRITTEN)
     with ProgressBar() as progress:
         found = daad.audit(
             data,
@@ -103,8 +107,8 @@ def audit(
         print(f"#{row.rank:<3} {row.deviations:+6.1f} sd  {row.name}")
     for failure in found.failures:
         print(f"left out: {failure.reason}", file=sys.stderr)
+    print(f"report: {page}")
     if drop_to is not None:
         kept = found.write_kept(drop_to)
         print(f"{drop_to}: {kept} of {len(found.rows)} images kept; daad fit {drop_to} --output DETECTOR")
-    print(f"report: {page}")
     return 1 if found.failures else 0

@@ -26,8 +26,8 @@ def read_manifest(path: Path, split: Split | None) -> list[Sample]:
 
     Columns, of which `path` alone is needed: `path` and `mask` (relative to the manifest's folder), `label` (0, good,
     normal, ok or 1, anomalous, defect, ...; empty if unknown), `split` (train, test or empty), `group`. Others are
-    ignored. "train" gives the rows of label 0 (all rows if there is no label column) that are in the train split;
-    without a split column every row counts for either split.
+    ignored. "train" gives the rows of label 0 (all rows if none has a label) that are in the train split; without a
+    split column every row counts for either split.
     """
     columns, rows = _table(path)
     if "path" not in columns:
@@ -72,7 +72,7 @@ def _of_split(samples: list[Sample], split: Split, columns: list[str]) -> list[S
     chosen = [s for s in samples if s.split == split] if "split" in columns else samples
     if split == "test":
         return chosen
-    if "label" not in columns:
+    if all(s.label is None for s in samples):
         return [Sample(s.image, s.name, 0, None, "train", s.group, "good") for s in chosen]
     return [s for s in chosen if s.label == 0]
 

@@ -44,6 +44,8 @@ def mark(folder: Path, kind: str) -> None:
 
 def marked(folder: Path) -> str | None:
     """The kind of results that `mark` wrote into a folder; None where it did not."""
+    if not (folder / RESULTS_MARK).is_file():  # nothing is opened in a folder that may hold test images
+        return None
     try:
         found = json.loads(_start(folder / RESULTS_MARK, _MARK_BYTES))
     except ValueError:

@@ -19,7 +19,7 @@ from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
 from daad.detector.circumstances import circumstances
-from daad.detector.learning import Part, Ready, learn, make_ready, part_of
+from daad.detector.learning import Part, Ready, learn, make_ready, part_of, told_of
 from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
 from daad.detector.tiled import judge_whole
@@ -54,7 +54,8 @@ def fit(
     report = progress or silent
     ready = make_ready(data, plan, options, report, network)
     training, held_out = _split(ready, plan)
-    summary = learn(ready.model, training, plan, options, ready.preprocess, report)
+    with told_of(ready.failures):
+        summary = learn(ready.model, training, plan, options, ready.preprocess, report)
     if held_out is None:
         calibration, failures = _calibrate_whole(ready, plan, report)
     else:

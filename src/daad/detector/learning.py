@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from daad.data.preprocess import Preprocess, to_float
 from daad.data.sample import Failure, Sample
 from daad.detector.plan import FitPlan, Progress, RunOptions
 from daad.detector.wanted import readable, wanted
+from daad.errors import ConfigError, DataError
 from daad.models.base import AnomalyModel
 from daad.training.loop import RunFolder, TrainingSummary, train
 
@@ -49,9 +50,8 @@ def make_ready(
     found = readable(read_layout(data, split="train"), tiling)
     headers = [header for _, header in found.good]
     preprocess = Preprocess.for_images(headers, plan.size(), plan.size_multiple(), tiles=tiling)
-    model = _fresh_model(
-        plan, preprocess, network
-    )  # before any decoding: a setting that does not fit is refused at once
+    model = _fresh_model(plan, preprocess, network)
+    model.borrowed()  # before any decoding: what does not fit is refused at once
     part = wanted(found, plan, preprocess)
     cached = cache_images(
         part.samples,
@@ -123,8 +123,23 @@ def _fresh_model(plan: FitPlan, preprocess: Preprocess, network: nn.Module | Non
 def _identity(model: AnomalyModel, part: Part, plan: FitPlan, preprocess: Preprocess) -> str:
     """A hash of all that decides the weights: only a run with the same one may go on from a checkpoint."""
     parts = [plan.model, model.config.model_dump(mode="json"), preprocess.model_dump(mode="json"), plan.seed]
-    text = json.dumps([*parts, plan.precision, part.fingerprint])
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([*parts, plan.precision, part.fingerprint]).encode())
+    for name, weights in model.borrowed().items():
+        digest.update(f"{name} {weights.dtype} {list(weights.shape)}".encode())
+        digest.update(weights.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def told_of(failures: Sequence[Failure]) -> Iterator[None]:
+    """Add to what is wrong with the images, such as that they are too few, that some could not be read."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        if not failures:
+            raise
+        left = f"{len(failures)} images were left out; the first: {failures[0].reason}"
+        raise type(error)(f"{error} ({left})") from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ tiles of all are prepared, blocks of them are held out, and the threshold is one
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from daad.data.tiles import Tiling, Window, block_of, training_windows
 from daad.detector.plan import FitPlan
 from daad.errors import DataError, ImageError
 
+STRAY = 0.1  # share of images of another kind that are left out; more is a mixture, and refused
 FEW = 5  # images of which none can be spared to be held out whole
 
 
@@ -41,7 +43,8 @@ class Wanted:
 
 
 def readable(samples: Sequence[Sample], tiling: Tiling | None) -> Readable:
-    """Read the header of every image; one smaller than a tile cannot be used. Raises DataError if none can."""
+    """Read the header of every image; one smaller than a tile, or of a number of channels that hardly any other has,
+    cannot be used. Raises DataError if none can."""
     good: list[tuple[Sample, ImageInfo]] = []
     bad = []
     for sample in samples:
@@ -55,7 +58,23 @@ def readable(samples: Sequence[Sample], tiling: Tiling | None) -> Readable:
             good.append((sample, header))
     if not good:
         raise DataError(f"none of the {len(samples)} images can be read; the first: {bad[0].reason}")
-    return Readable(good, bad)
+    common = _common_kind([header for _, header in good])
+    for sample, header in good:
+        if common and _kind(header) != common:
+            reason = f"{sample.name}: has {header.channels} channels, and nearly all others {common}; convert it"
+            bad.append(Failure(sample.name, reason))
+    return Readable([item for item in good if not common or _kind(item[1]) == common], bad)
+
+
+def _kind(header: ImageInfo) -> str:
+    """What images must have in common: grey and RGB go together."""
+    return "1 or 3" if header.channels in (1, 3) else str(header.channels)
+
+
+def _common_kind(headers: Sequence[ImageInfo]) -> str | None:
+    """The kind of nearly all images; None where there is no such kind, or no other."""
+    kinds = Counter(map(_kind, headers)).most_common()
+    return kinds[0][0] if len(kinds) > 1 and len(headers) - kinds[0][1] <= STRAY * len(headers) else None
 
 
 def wanted(found: Readable, plan: FitPlan, preprocess: Preprocess) -> Wanted:

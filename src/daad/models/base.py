@@ -126,6 +126,11 @@ class AnomalyModel(Trainable):
         """What the sides of images, where they follow from the images' shape, are rounded to a multiple of."""
         return 16
 
+    def borrowed(self) -> Mapping[str, Tensor]:
+        """Weights from elsewhere on which the training will stand; ConfigError where they cannot be had or do not fit.
+        A stopped training goes on only with the same ones."""
+        return {}
+
     @abstractmethod
     def forward(self, images: Tensor) -> Output:
         """Score float images (B, C, H, W) in [0, 1]; no side effects, exportable."""

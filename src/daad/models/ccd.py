@@ -188,17 +188,27 @@ class CCD(AnomalyModel):
 
         reestimate_batch_norms(self.backbone, forward, batches)
 
+    def borrowed(self) -> Mapping[str, Tensor]:
+        """A given network's weights, or the backbone of a saved detector."""
+        place, wanted = self.config.backbone, self.backbone.state_dict()
+        if place == GIVEN:
+            return wanted
+        if place in (LEARN, RANDOM):
+            return {}
+        found = backbone_weights(Path(place))
+        if found.keys() != wanted.keys():
+            raise ConfigError(f"backbone {place!r} is no backbone by CCD; give a detector fitted with a ccd model")
+        for name, value in wanted.items():
+            if found[name].shape != value.shape:
+                raise ConfigError(
+                    f"backbone {place!r} has another form: {name} is {list(found[name].shape)} there and "
+                    f"{list(value.shape)} here; take size and channels as they are there"
+                )
+        return found
+
     def take_over(self, batches: Batches) -> None:
         """The backbone of a saved detector."""
-        found = backbone_weights(Path(self.config.backbone))
-        try:
-            self.backbone.load_state_dict(found)
-        except RuntimeError as error:
-            detail = str(error).splitlines()[-1].strip()
-            raise ConfigError(
-                f"{self.config.backbone}: its backbone has another form ({detail}); "
-                "take size and channels as they are there"
-            ) from None
+        self.backbone.load_state_dict(self.borrowed())
 
 
 def _two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

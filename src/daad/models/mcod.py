@@ -50,6 +50,7 @@ OFFICIAL: Mapping[str, Any] = {
 }
 SHORT = 2000  # steps, below which a momentum of 0.999 would leave E_K where it began
 NOWHERE = 1e3  # where the free places of the bank lie: farther from any feature of unit length than another
+SAME = 1e-4  # of the length of a feature: two that are nearer are the same image, seen in another batch
 
 
 class MCODConfig(ModelConfig):
@@ -180,6 +181,10 @@ class MCOD(AnomalyModel):
 
     The paper has no map. Ours gives every place its share of the score: with f the mean of maps g and r what f is
     measured against, (f - r) . (g - r), whose mean over the places is |f - r|^2.
+
+    With score "neighbours" it is the mean of |f - r| over the nearest training images r, in feature units, and a share
+    is divided by its |f - r|. An image of the bank is not its own neighbour: the first r within rounding of f is passed
+    over, so that a pool can be ranked by what was learnt from it.
     """
 
     Config: ClassVar[type[ModelConfig]] = MCODConfig
@@ -212,16 +217,24 @@ class MCOD(AnomalyModel):
         against = self.references(found)
         feature = found.feature[:, None] - against  # (B, R, D)
         places = torch.einsum("brd,bdhw->brhw", feature, found.maps)
-        shares = (places - (feature * against).sum(dim=2)[:, :, None, None]).mean(dim=1, keepdim=True)
-        whole = F.interpolate(shares, images.shape[-2:], mode="bilinear", align_corners=False)
-        return Output(feature.square().sum(dim=2).mean(dim=1), whole[:, 0], None)
+        shares = places - (feature * against).sum(dim=2)[:, :, None, None]
+        apart = feature.square().sum(dim=2)  # (B, R)
+        if self.config.score == "neighbours":
+            apart = apart.sqrt()
+            shares = shares / apart.clamp_min(1e-12)[:, :, None, None]
+        whole = F.interpolate(shares.mean(dim=1, keepdim=True), images.shape[-2:], mode="bilinear", align_corners=False)
+        return Output(apart.mean(dim=1), whole[:, 0], None)
 
     def references(self, found: Encoded) -> Tensor:
-        """What f is measured against, (B, R, D): f_hat, or the nearest training images."""
+        """What f is measured against, (B, R, D): f_hat, or the nearest training images but f's own."""
         if self.config.score == "memory":
             return self.memory.read(found.logits)[:, None]
-        nearest = torch.cdist(found.feature, self.bank).topk(self.config.neighbours, largest=False).indices
-        return self.bank[nearest]
+        count = self.config.neighbours
+        squares = self.bank.square().sum(dim=1) - 2 * found.feature @ self.bank.T  # but for |f|^2; cdist has no export
+        rows = squares.topk(count + 1, largest=False).indices
+        nearest = self.bank[rows]  # (B, R + 1, D)
+        own = (nearest[:, :1] - found.feature[:, None]).norm(dim=2) < SAME * found.feature.norm(dim=1, keepdim=True)
+        return torch.where(own[:, :, None], nearest[:, 1:], nearest[:, :count])
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
@@ -287,17 +300,21 @@ class MCOD(AnomalyModel):
 
 
 def check_pool(config: MCODConfig, images: int) -> None:
-    """A memory needs an image a slot, and a mean of neighbours as many neighbours."""
-    needed = {"memory_slots": config.memory_slots}
-    if config.score == "neighbours":
-        needed["neighbours"] = config.neighbours
-    for name, count in needed.items():
-        if images < count:
-            raise ConfigError(
-                f"{name} {count} is more than the {images} training images; lower it, or give more images"
-            )
-    if config.score == "neighbours" and config.bank_items < config.neighbours:
-        raise ConfigError(f"bank_items {config.bank_items} is less than neighbours {config.neighbours}; raise it")
+    """A memory needs an image a slot, and a mean of neighbours as many others as neighbours."""
+    if images < config.memory_slots:
+        raise ConfigError(
+            f"memory_slots {config.memory_slots} is more than the {images} training images; lower it, or give more "
+            "images"
+        )
+    if config.score != "neighbours":
+        return
+    if images <= config.neighbours:
+        raise ConfigError(
+            f"neighbours {config.neighbours} needs one training image more, found {images}; lower it, or give more "
+            "images"
+        )
+    if config.bank_items <= config.neighbours:
+        raise ConfigError(f"bank_items {config.bank_items} must be above neighbours {config.neighbours}; raise it")
 
 
 def adam(config: MCODConfig, parameters: list[nn.Parameter]) -> Optimizer:

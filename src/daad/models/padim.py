@@ -25,6 +25,7 @@ from daad.nn.gaussian_field import GaussianField, Shrinkage
 
 FEATURES: Mapping[Size, int] = {"nano": 12, "small": 50, "paper": 100}
 LAYERS = 3
+NO_DISTANCE = 0.5  # what float32 may make of nothing; a good image is about the root of D away
 LARGEST_FIELD = 2**30  # bytes of all the places' matrices
 
 
@@ -76,7 +77,7 @@ class Places(nn.Module):
         apart = (self.gather(maps) - self.mean).permute(1, 2, 0)  # (P, D, B)
         squares = (self.whitening @ apart).square().sum(dim=1)
         distances: Tensor = squares.T.clamp_min(1e-12).sqrt().reshape(-1, 1, *self.size)
-        return distances
+        return torch.where(distances > NO_DISTANCE, distances, 0.0)
 
     def fit(self, maps: Iterable[Sequence[Tensor]], shrinkage: Shrinkage, ridge: float) -> None:
         """Learn the Gaussians from the maps of good images, batch by batch."""

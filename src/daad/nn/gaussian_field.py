@@ -11,8 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from daad.errors import TrainingError
+
 Shrinkage = Literal["oas"] | float
 SMALLEST_VARIANCE = 1e-8
+ROUNDING = 1e-4
 PLACES_AT_ONCE = 512
 
 
@@ -53,14 +56,19 @@ class GaussianField:
         """W (P, D, D), lower triangular, float64: |W (x - mean)| is the Mahalanobis distance.
 
         Each covariance is drawn towards a round one of the same trace, by the given share or by OAS; then `ridge` times
-        the mean variance of all places is added to its diagonal. Features that never vary get a variance of 1e-8.
+        the mean variance of all places is added to its diagonal. No standard deviation is below a ten-thousandth of
+        what the feature measures at that place (its root mean square), nor below 1e-4: less is float32's rounding.
+        Raises TrainingError where features are not finite.
         """
+        if not self.mean.isfinite().all() or not self.scatter.isfinite().all():
+            raise TrainingError("the features of the training images are not finite; mend the network that gives them")
         covariance = self.covariance()
         eye = torch.eye(self.mean.shape[1]).to(covariance)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
         share = oas(covariance, self.count)[:, None, None] if shrinkage == "oas" else shrinkage
         sound = (1 - share) * covariance + share * variance * eye
-        sound = sound + (ridge * variance.mean() + SMALLEST_VARIANCE) * eye
+        rounding = (ROUNDING * self.mean).square() + SMALLEST_VARIANCE
+        sound = sound + ridge * variance.mean() * eye + torch.diag_embed(rounding)
         parts = []
         for start in range(0, len(sound), PLACES_AT_ONCE):
             lower = torch.linalg.cholesky(sound[start : start + PLACES_AT_ONCE])

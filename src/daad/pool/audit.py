@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +20,11 @@ from pydantic import Field
 
 from daad.data.cache import CachedImages
 from daad.data.preprocess import Preprocess
-from daad.data.sample import Failure, Sample
-from daad.detector.learning import learn, make_ready, part_of
+from daad.data.sample import Failure, Sample, printable
+from daad.detector.learning import learn, make_ready, part_of, told_of
 from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
-from daad.errors import DataError
+from daad.errors import DataError, ImageError
 from daad.models.base import AnomalyModel
 from daad.pool.duplicates import duplicate_groups
 from daad.training.checkpoint import write_atomically
@@ -83,26 +84,38 @@ class Audit:
     def write_kept(self, path: str | Path) -> int:
         """A manifest of what is not suspect, for `daad fit`; gives the number of its images.
 
-        Near-duplicates share a group, so that a fit never trains on one and calibrates on another. Raises DataError
-        where an image has no path.
+        Near-duplicates share a group, so that a fit never trains on one and calibrates on another; but a group of more
+        than half of the images is none, for nothing could be held out. Raises DataError where an image has no path;
+        and, when the manifest is written, for images whose names are not UTF-8 and cannot stand in it.
         """
-        place = Path(path)
-        rows = []
-        for row, sample in self.kept:
-            if not isinstance(sample.image, Path):
-                raise DataError(f"{row.name}: has no path, and a manifest lists paths; audit a folder or a manifest")
-            at = os.path.relpath(sample.image.absolute(), place.parent.absolute())
-            rows.append({"path": Path(at).as_posix(), "label": "good", "group": _group_name(row, sample)})
-        content = io.StringIO()
+        place, kept = Path(path), list(self.kept)
+        sizes = Counter(row.group for row, _ in kept)
+        content, unlisted = io.StringIO(), []
         writer = csv.DictWriter(content, KEPT_COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
-        try:
-            text = content.getvalue().encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{place}: a file name is not UTF-8 and cannot stand in a manifest; rename it") from None
-        write_atomically(place, text)
-        return len(rows)
+        for row, sample in kept:
+            if not isinstance(sample.image, Path):
+                raise DataError(f"{row.name}: has no path, and a manifest lists paths; audit a folder or a manifest")
+            at = relative(sample.image, place.parent)
+            if printable(at) != at:
+                unlisted.append(row.name)
+                continue
+            group = sample.group or (f"near-duplicates {row.group}" if 1 < sizes[row.group] <= len(kept) / 2 else "")
+            writer.writerow({"path": at, "label": "good", "group": group})
+        write_atomically(place, content.getvalue().encode())
+        if unlisted:
+            raise DataError(
+                f"{place}: written without {len(unlisted)} images whose names are not UTF-8, such as {unlisted[0]}; "
+                "rename them and audit again"
+            )
+        return len(kept)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The way from a folder to a file, past links among the folders; with a mark in front where a manifest's reader
+    would strip a space."""
+    at = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
+    return at if at == at.strip() else f"./{at}"
 
 
 def is_own_manifest(path: Path) -> bool:
@@ -111,15 +124,21 @@ def is_own_manifest(path: Path) -> bool:
         return file.readline(100).rstrip() in (b"", ",".join(KEPT_COLUMNS).encode())
 
 
-def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:
-    """Rank a pool; see `daad.audit` for the arguments and errors."""
+def audit_pool(
+    data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None, *, strict: bool = False
+) -> Audit:
+    """Rank a pool; see `daad.audit` for the arguments and errors. `strict`: an image that cannot be read is an
+    ImageError."""
     report = progress or silent
     ready = make_ready(data, plan, options, report)
+    if strict and ready.failures:
+        raise ImageError(ready.failures[0].reason)
     cached = ready.cached
     if len(cached.samples) < 2:
         raise DataError(f"found one usable image, {cached.samples[0].name}; an audit compares images, give more")
     whole = part_of(cached, np.arange(len(cached.samples)))
-    summary = learn(ready.model, whole, plan, options, ready.preprocess, report)
+    with told_of(ready.failures):
+        summary = learn(ready.model, whole, plan, options, ready.preprocess, report)
     model = ready.model.requires_grad_(False).eval()
     scores, peaks = map(np.array, zip(*score_all(model, ready.preprocess, _batches(cached, report)), strict=True))
     groups = duplicate_groups(cached.images)
@@ -172,10 +191,3 @@ def _rows(
         )
         for place, i in enumerate(order.tolist())
     ]
-
-
-def _group_name(row: PoolRow, sample: Sample) -> str:
-    """What the layout says belongs together goes before what looks alike."""
-    if sample.group is not None:
-        return sample.group
-    return f"near-duplicates {row.group}" if row.group_size > 1 else ""

@@ -19,33 +19,44 @@ TOLERANCE = 1.5 / 255  # root mean square difference of thumbnails, in units of 
 DIRECTIONS = 8
 NEIGHBOURS = 8
 CHUNK = 1024
+FEW = 8  # images of which nobody can say what is common
 
 
-def duplicate_groups(images: npt.NDArray[Any], tolerance: float = TOLERANCE) -> npt.NDArray[np.int64]:
+def duplicate_groups(images: npt.NDArray[Any], tolerance: float | None = None) -> npt.NDArray[np.int64]:
     """The group of each image (N,): images of one number are near-duplicates; numbers follow first members.
 
-    `images` is (N, H, W, C) uint8 or uint16, H and W multiples of 16, and may be mapped from disk. Two images are
-    linked where their thumbnails differ by at most `tolerance` (root mean square, white is 1) and one is among the
-    eight nearest of the other; groups are what links connect. Memory: 1 KiB an image.
+    `images` is (N, H, W, C) uint8 or uint16, H and W at least 16, and may be mapped from disk. Two images are linked
+    where their thumbnails differ by at most `tolerance` (root mean square, white is 1; None: `tolerance_for`) and one
+    is among the eight nearest of the other; groups are what links connect. Memory: 4 KiB an image.
     """
     thumbs = thumbnails(images)
     unique, member = np.unique(thumbs, axis=0, return_inverse=True)
-    pairs = _near(unique, tolerance)
+    pairs = _near(unique, tolerance_for(unique) if tolerance is None else tolerance)
     links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(unique), len(unique)))
     groups = connected_components(links, directed=False)[1][member.reshape(-1)]
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
+def tolerance_for(thumbs: Floats) -> float:
+    """TOLERANCE, and at most half of how far two thumbnails of the pool (N, 256) commonly are apart: where a camera
+    sees one part after another at the same place, all images are nearly alike and yet not the same picture."""
+    if len(thumbs) < FEW:
+        return TOLERANCE
+    others = np.roll(thumbs, len(thumbs) // 2, axis=0)
+    return min(TOLERANCE, float(np.median(np.linalg.norm(thumbs - others, axis=1))) / SIDE / 2)
+
+
 def thumbnails(images: npt.NDArray[Any]) -> Floats:
     """Grey means over a grid of 16 x 16 cells, (N, 256), white is 1; read a chunk at a time."""
-    count, height, width, _ = images.shape
-    white = np.float32(np.iinfo(images.dtype).max)
+    count, height, width, channels = images.shape
+    rows, columns = (np.linspace(0, side, SIDE + 1).astype(int) for side in (height, width))
+    area = np.diff(rows)[:, None] * np.diff(columns) * channels * np.float32(np.iinfo(images.dtype).max)
     found = np.empty((count, SIDE * SIDE), np.float32)
     for start in range(0, count, CHUNK):
-        part = images[start : start + CHUNK]
-        cells = part.reshape(len(part), SIDE, height // SIDE, SIDE, width // SIDE, -1)
-        found[start : start + CHUNK] = cells.mean(axis=(2, 4, 5), dtype=np.float32).reshape(len(part), -1) / white
+        grey = images[start : start + CHUNK].sum(axis=3, dtype=np.float32)
+        cells = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
+        found[start : start + CHUNK] = (cells / area).reshape(len(grey), -1)
     return found
 
 

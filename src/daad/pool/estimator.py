@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from daad.data.layouts import read_layout
+from daad.data.preprocess import Preprocess
 from daad.detector.plan import RunOptions
 from daad.detector.scorer import score_all
 from daad.detector.stream import batched, prepared, samples_of
 from daad.errors import ConfigError, ImageError
+from daad.models.base import AnomalyModel
 from daad.pool.audit import SCORING_BATCH, AuditPlan, audit_pool
 
 try:
@@ -28,13 +32,17 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     (`daad.Detector` has the field's sign: high scores are anomalous.)
 
-    `X` is an array (N, H, W[, C]), integers or floats in [0, 1]; rows (N, H * W * C), as transformers give them, with
-    `image_shape` (H, W[, C]); or anything else that `daad.Detector.fit` takes. `mode` "official" has the released
-    code's constants at full length, "stable" ours. `contamination` is the share of the training images that `predict`
-    calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
+    `X` is an array (N, H, W[, C]), uint8, uint16, bool or floats in [0, 1]; rows (N, H * W * C), as transformers give
+    them, with `image_shape` (H, W[, C]); or anything else that `daad.Detector.fit` takes. `mode` "official" has the
+    released code's constants at full length, "stable" ours. `contamination` is the share of the training images that
+    `predict` calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
 
     Transductive: `fit_predict(X)`. One-class: `fit(X_clean)`, then `predict(X_new)`.
     """
+
+    model_: AnomalyModel
+    preprocess_: Preprocess
+    offset_: float
 
     def __init__(
         self,
@@ -56,6 +64,8 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from images without labels; `y` is ignored. Raises DataError, ConfigError, ImageError."""
+        if not isinstance(self.random_state, Integral):
+            raise ConfigError(f"random_state {self.random_state!r}: give a whole number, from which all chance follows")
         if self.mode not in ("stable", "official"):
             raise ConfigError(f"mode {self.mode!r}: use 'stable' or 'official'")
         length = {} if self.steps is None else {"steps": self.steps, "epochs": None}
@@ -64,18 +74,19 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             preset={"stable": "small", "official": "official"}[self.mode],
             contamination=self.contamination,
             image_size=self.image_size,
-            seed=self.random_state,
+            seed=int(self.random_state),
             settings={**length, **(self.settings or {})},
         )
-        audit = audit_pool(self._images(X), plan, RunOptions())
-        if audit.failures:
-            raise ImageError(audit.failures[0].reason)
+        audit = audit_pool(self._images(X), plan, RunOptions(), strict=True)
         self.model_, self.preprocess_ = audit.model, audit.preprocess
         scores = np.array([row.score for row in audit.rows])
         self.offset_ = float(np.quantile(-scores, self.contamination))
-        if isinstance(X, np.ndarray) and X.ndim == 2:
-            self.n_features_in_ = X.shape[1]
-        return self
+        return self._fitted_to(X)
+
+    def fit_predict(self, X: Any, y: Any = None) -> npt.NDArray[np.int64]:
+        """Learn from images, and -1 for the outliers and 1 for the inliers among the same images (N,)."""
+        samples = read_layout(self._images(X), split="train")
+        return self.fit(samples)._fitted_to(X).predict(samples)
 
     def score_samples(self, X: Any) -> Floats:
         """Minus the MCOD score of each image (N,): the lower, the more of an outlier."""
@@ -90,14 +101,25 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """-1 for outliers and 1 for inliers (N,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    def _fitted_to(self, X: Any) -> Self:
+        if isinstance(X, np.ndarray) and X.ndim == 2:
+            self.n_features_in_ = X.shape[1]
+        elif hasattr(self, "n_features_in_"):  # of an earlier fit
+            del self.n_features_in_
+        return self
+
     def _images(self, X: Any) -> Any:
         """Rows as images; everything else as it is."""
+        if isinstance(X, np.ndarray) and X.ndim == 3:
+            if hasattr(self, "preprocess_") and X.shape[-1] == self.preprocess_.channels:
+                raise ImageError(f"array of shape {X.shape} looks like one image; give a batch (N, H, W, C)")
+            return X[..., None]
         if not (isinstance(X, np.ndarray) and X.ndim == 2):
-            return X if not (isinstance(X, np.ndarray) and X.ndim == 3) else X[..., None]
+            return X
         if self.image_shape is None:
             raise ConfigError(f"X of shape {X.shape} has rows of numbers; say by image_shape what images they are")
         shape = (*self.image_shape, 1) if len(self.image_shape) == 2 else tuple(self.image_shape)
-        if np.prod(shape) != X.shape[1]:
+        if min(shape) < 1 or np.prod(shape) != X.shape[1]:
             raise ConfigError(
                 f"image_shape {self.image_shape} has {np.prod(shape)} numbers, rows of X have {X.shape[1]}"
             )

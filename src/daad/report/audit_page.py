@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from daad.report.sheet import Cell, write_contact_sheet
 MAX_LISTED = 200
 MAX_GROUPS = 24
 MAX_ALIKE = 6
+COPY = 1e-3  # by which the scores of a picture and its copy may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Shown:
 def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
     """Write the three files to `folder`, with the `top` most suspect images shown, and return the path of the page.
 
-    Of near-duplicates the most suspect one is shown, with the number of the others.
+    Of near-duplicates the most suspect one is shown, with the number of the others; a suspect image is always shown,
+    unless it is a copy of one that is.
     """
     target = Path(folder)
     mark(target, AUDIT)
@@ -70,11 +73,13 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
 
 
 def _leading(audit: Audit) -> Iterator[tuple[PoolRow, Sample]]:
-    """The rows in rank order, the first of each group of near-duplicates alone."""
-    seen = set()
+    """The rows in rank order: all that are suspect but copies, of the others the first of each group of near-duplicates
+    alone."""
+    seen: dict[int, float] = {}
     for row, sample in zip(audit.rows, audit.samples, strict=True):
-        if row.group not in seen:
-            seen.add(row.group)
+        last = seen.get(row.group)
+        if last is None or (row.suspect and not isclose(row.score, last, rel_tol=COPY)):
+            seen[row.group] = row.score
             yield row, sample
 
 

@@ -76,7 +76,7 @@ def load_checkpoint(path: Path, identity: str) -> tuple[Position, dict[str, Tens
         raise ArtifactError(f"{path}: not a daad checkpoint of schema {SCHEMA}; delete it to start anew")
     if header["identity"] != identity:
         raise ArtifactError(
-            f"{path}: the checkpoint belongs to a run with other settings, data or seed; "
+            f"{path}: the checkpoint belongs to a run with other settings, network, data or seed; "
             "resume with the same ones, or start without resume"
         )
     return Position(int(header["stage"]), int(header["step"])), tensors, json.loads(header["scalars"])
