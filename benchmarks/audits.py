@@ -27,10 +27,11 @@ SHARES = (0.05, 0.1, 0.02)
 SEEDS = (0, 1)
 CLEAN, CONTAMINATED, PIXELS = "clean", "contaminated", "pixel-knn"
 AUDITS: dict[str, dict[str, Any]] = {
-    "mcod": {},
-    "mcod neighbours": {"score": "neighbours", "bank_items": 3000},
-    "ae": {},
-    "daad": {},
+    "mcod": {"model": "mcod"},
+    "mcod neighbours": {"model": "mcod", "score": "neighbours", "bank_items": 3000},
+    "padim random": {"model": "ccd-padim", "backbone": "random"},
+    "ae": {"model": "ae"},
+    "daad": {"model": "daad"},
     PIXELS: {},
 }
 TOP = 10
@@ -86,8 +87,7 @@ def audited(samples: list[Any], job: Job) -> tuple[npt.NDArray[np.float64], floa
 
     if job["method"] == PIXELS:
         return neighbour_distance(pixels(samples)), None
-    name = job["method"].split()[0]
-    found = audit(samples, model=name, seed=job["seed"], **AUDITS[job["method"]])
+    found = audit(samples, seed=job["seed"], **AUDITS[job["method"]])
     by_name = {row.name: row.score for row in found.rows}
     return np.array([by_name[sample.name] for sample in samples]), round(found.provenance["training"]["seconds"], 1)
 
