@@ -42,11 +42,11 @@ def write() -> None:
 def pages() -> dict[Path, str]:
     """Every page by its path, as the committed JSON makes it."""
     rows = {suite.name: read_rows(suite.results) for suite in SUITES}
-    demo, speed, huge = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed", "huge"))
+    demo, speed, huge, large = (_whole(RESULTS / f"{name}.json") for name in ("demo", "speed", "huge", "large_pools"))
     return {
         DOCS / "results.md": results.render(rows["ladder"], rows["peers"], demo, speed),
         DOCS / "claims.md": claims.render(rows),
-        DOCS / "pools.md": pools.render(rows),
+        DOCS / "pools.md": pools.render(rows, large),
         DOCS / "features.md": features.render(rows["ccd"]),
         DOCS / "two_stages.md": two_stages_page.render(rows["two_stages"]),
         DOCS / "boxes.md": boxes_page.render(rows["boxes"]),

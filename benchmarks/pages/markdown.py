@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -15,6 +15,20 @@ def lines_of(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in body]
     return "\n".join(lines + rows) + "\n"
+
+
+def timed(result: Row | None, columns: Mapping[str, Callable[[Row], str]]) -> list[str]:
+    """A result that one process measured by itself: where, and a line a row with these columns."""
+    if result is None:
+        return ["Not measured yet.\n"]
+    about = result["provenance"]
+    told = f"*{about['machine']}, load {about['load'][0]:.1f} besides; commit {about['commit']}.*\n"
+    return [told, lines_of(list(columns), [[cell(row) for cell in columns.values()] for row in result["rows"]])]
+
+
+def mebibytes(count: float) -> str:
+    """2**20 bytes, whole ones."""
+    return f"{count / 2**20:,.0f}"
 
 
 def table(

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import audits, outliers
-from benchmarks.pages.markdown import Row, at, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.pages.markdown import (
+    Row,
+    at,
+    conditions,
+    failures,
+    lines_of,
+    mean_of,
+    measured,
+    mebibytes,
+    number,
+    table,
+    timed,
+)
 
 HEAD = """# Pools: finding what does not belong
 
@@ -26,11 +38,23 @@ mixed in are then dropped from the top of a ranking, and DAAD+ learns from the r
 images and the other half of the defective ones. *clean* and *contaminated* are DAAD+ on the good images alone, and on
 all of them with nothing dropped. *padim random* is PaDiM on a backbone that learnt nothing, an audit of seconds.
 """
+LARGE = """## Memory and time by the number of images
+
+`daad audit` with its default model, made-up grey images of 64 pixels. *Own* is memory that belongs to the process;
+*resident* counts the mapped image cache too, which the system takes back when it is short.
+"""
+COST = {
+    "images": lambda row: f"{row['images']:,}",
+    "own MiB, peak": lambda row: mebibytes(row["peak_own_bytes"]),
+    "resident MiB, peak": lambda row: mebibytes(row["peak_rss_bytes"]),
+    "page MiB": lambda row: f"{row['page_bytes'] / 2**20:.1f}",
+    "seconds": lambda row: f"{row['seconds']:,.0f}",
+}
 
 
-def render(rows: dict[str, list[Row]]) -> str:
+def render(rows: dict[str, list[Row]], large: dict[str, Any] | None) -> str:
     """The whole page."""
-    parts = [HEAD, *outliers_part(rows["outliers"]), *audits_part(rows["audits"])]
+    parts = [HEAD, *outliers_part(rows["outliers"]), *audits_part(rows["audits"]), LARGE, *timed(large, COST)]
     return "\n".join(part for part in parts if part)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import scenes
-from benchmarks.pages.markdown import Row, at, conditions, failures, lines_of, measured, table
+from benchmarks.pages.markdown import Row, at, conditions, failures, measured, mebibytes, table, timed
 
 HEAD = """# Scenes: the strange tile
 
@@ -31,6 +31,14 @@ HUGE = """## What a search costs
 
 `daad search` with lunar's preset `small`, tiles of 32 pixels that overlap by a quarter, on made-up grey scenes.
 """
+COST = {
+    "pixels": lambda row: f"{row['side']:,} x {row['side']:,}",
+    "file MiB": lambda row: mebibytes(row["file_bytes"]),
+    "tiles": lambda row: f"{row['tiles']:,}",
+    "peak resident MiB": lambda row: mebibytes(row["peak_rss_bytes"]),
+    "seconds": lambda row: f"{row['seconds']:,.0f}",
+    "tiles a second": lambda row: f"{row['tiles'] / row['seconds']:,.0f}",
+}
 
 
 def render(rows: list[Row], huge: dict[str, Any] | None) -> str:
@@ -40,7 +48,7 @@ def render(rows: list[Row], huge: dict[str, Any] | None) -> str:
     parts = [HEAD, conditions(rows, len(scenes.JOBS)) if done else "Not measured yet.\n"]
     parts += part(flat, scenes.PHOTOGRAPHS, PHOTOGRAPHS, ("ranked_above", "improvement_factor", "in_top_5_percent"))
     parts += part(flat, scenes.STRIPS, STRIPS, ("average_precision", "improvement_factor", "ranked_above"))
-    return "\n".join([*parts, *cost(huge), failures(rows, scenes.SUITE.keys)])
+    return "\n".join([*parts, HUGE, *timed(huge, COST), failures(rows, scenes.SUITE.keys)])
 
 
 TITLES = {
@@ -79,24 +87,3 @@ def scores_of(row: Row) -> list[Row]:
 
 def name_of(method: str, variant: str) -> str:
     return method if variant == "score" else f"{method}, {variant.removeprefix('score, ')}"
-
-
-def cost(huge: dict[str, Any] | None) -> list[str]:
-    """Memory and time by the size of the scene."""
-    if huge is None:
-        return [HUGE, "Not measured yet.\n"]
-    body = [
-        [
-            f"{row['side']:,} x {row['side']:,}",
-            f"{row['file_bytes'] / 2**20:,.0f}",
-            f"{row['tiles']:,}",
-            f"{row['peak_rss_bytes'] / 2**20:,.0f}",
-            f"{row['seconds']:,.0f}",
-            f"{row['tiles'] / row['seconds']:,.0f}",
-        ]
-        for row in huge["rows"]
-    ]
-    about = huge["provenance"]
-    head = ["pixels", "file MiB", "tiles", "peak resident MiB", "seconds", "tiles a second"]
-    told = f"*{about['machine']}, load {about['load'][0]:.1f} besides; commit {about['commit']}.*\n"
-    return [HUGE, told, lines_of(head, body)]
