@@ -12,11 +12,13 @@ import pytest
 import torch
 import yaml
 
+from daad import Detector
 from daad.cli import run
 from daad.cli.progress import ProgressBar, time_left
 from daad.data.demo import write_demo_split
 from daad.data.layouts import read_layout
 from tests.images import save_png, striped
+from tests.models.test_padim import Pyramid
 
 FIT = ["--model", "ae", "--image-size", "32", "--steps", "60", "--set", "size=nano", "--set", "batch-size=4"]
 
@@ -119,6 +121,16 @@ def test_info_tells_what_a_detector_is(detector: Path, capsys: pytest.CaptureFix
     assert run(["info", str(detector), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == told
     assert told["model"] == "ae" and told["provenance"]["seed"] == 0
+    assert told["checked"] == "hashes and golden sample"
+
+
+def test_info_tells_of_a_detector_on_a_network_of_the_users_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = Detector.fit(striped(10, 32, 32, 1), model="ccd-padim", image_size=32, network=Pyramid())
+    assert run(["info", str(detector.save(tmp_path / "own"))]) == 0
+    told = yaml.safe_load(capsys.readouterr().out)
+    assert told["config"]["backbone"] == "given" and told["checked"].startswith("hashes alone")
 
 
 def test_models_lists_all_and_the_settings_of_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+CHECKED = "hashes and golden sample"
+
 
 def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
     """Say what a saved detector is; its hashes and its golden sample are checked on the way.
@@ -32,12 +34,19 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
 
 
 def _of_anomalies(detector: Path) -> dict[str, Any]:
+    from daad.artifact.manifest import Manifest
+    from daad.artifact.read import read_artifact
     from daad.detector.detector import Detector
+    from daad.models.base import GIVEN
 
-    found = Detector.load(detector)
+    found, _, _ = read_artifact(detector, Manifest)
+    stored = found.config.get("backbone") != GIVEN
+    if stored:
+        Detector.load(detector)
     calibration = found.calibration
     return {
-        "model": found.name,
+        "model": found.model,
+        "checked": CHECKED if stored else "hashes alone: it stands on a network of your own",
         "preprocess": found.preprocess.model_dump(mode="json"),
         "calibration": {
             "threshold": calibration.threshold,
@@ -47,7 +56,7 @@ def _of_anomalies(detector: Path) -> dict[str, Any]:
             "held_out": len(calibration.scores),
             "unit": calibration.unit,
         },
-        "config": found.model.config.model_dump(mode="json"),
+        "config": found.config,
         "provenance": found.provenance,
     }
 
@@ -58,6 +67,7 @@ def _of_boxes(detector: Path) -> dict[str, Any]:
     found = BoxDetector.load(detector)
     return {
         "model": "scod",
+        "checked": CHECKED,
         "classes": list(found.classes),
         "preprocess": found.preprocess.model_dump(mode="json"),
         "confidence": found.confidence.model_dump(mode="json"),
