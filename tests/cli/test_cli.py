@@ -18,7 +18,7 @@ from daad.cli.progress import ProgressBar, time_left
 from daad.data.demo import write_demo_split
 from daad.data.layouts import read_layout
 from tests.images import save_png, striped
-from tests.models.test_padim import Pyramid
+from tests.networks import Pyramid
 
 FIT = ["--model", "ae", "--image-size", "32", "--steps", "60", "--set", "size=nano", "--set", "batch-size=4"]
 

@@ -15,7 +15,7 @@ from daad.models.igd import IGD
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped
-from tests.models.test_padim import Pyramid
+from tests.networks import Pyramid
 
 
 class TestIGD(ModelContract):

@@ -16,6 +16,7 @@ from daad.models.padim import PaDiM
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped
+from tests.networks import Pyramid
 
 
 class TestPaDiM(ModelContract):
@@ -126,15 +127,3 @@ class TestPaDiM(ModelContract):
             self.fit(images, network=nn.Conv2d(1, 8, 3))
         with pytest.raises(ConfigError, match=r"'ae' has a network of its own; .* ccd-padim, ccd-igd"):
             Detector.fit(images, model="ae", image_size=32, network=Pyramid())
-
-
-class Pyramid(nn.Module):
-    """Three sizes of the image's own derivatives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.filters = nn.Conv2d(1, 8, 3, padding=1)
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        first = self.filters(images).relu()
-        return [first, nn.functional.avg_pool2d(first, 2), nn.functional.avg_pool2d(first, 4)]
