@@ -37,6 +37,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.peers --data $(DATA)
 	$(BIN)/python -m benchmarks.audits --data $(DATA)
 	$(BIN)/python -m benchmarks.ccd --data $(DATA)
+	$(BIN)/python -m benchmarks.quick --data $(DATA)
 	$(BIN)/python -m benchmarks.outliers --data $(DATA)
 	$(BIN)/python -m benchmarks.scenes --data $(DATA)
 	$(BIN)/python -m benchmarks.huge

@@ -6,7 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, boxes, ccd, one_class, outliers, paper_preset, peers, scenes, screw, sweep, two_stages
+from benchmarks import (
+    audits,
+    boxes,
+    ccd,
+    one_class,
+    outliers,
+    paper_preset,
+    peers,
+    quick,
+    scenes,
+    screw,
+    sweep,
+    two_stages,
+)
 from benchmarks.ladder import LADDER
 from benchmarks.pages import boxes as boxes_page
 from benchmarks.pages import claims, features, figures, pools, results
@@ -25,6 +38,7 @@ SUITES = (
     outliers.SUITE,
     audits.SUITE,
     ccd.SUITE,
+    quick.SUITE,
     scenes.SUITE,
     two_stages.SUITE,
     boxes.SUITE,
@@ -47,7 +61,7 @@ def pages() -> dict[Path, str]:
         DOCS / "results.md": results.render(rows["ladder"], rows["peers"], demo, speed),
         DOCS / "claims.md": claims.render(rows),
         DOCS / "pools.md": pools.render(rows, large),
-        DOCS / "features.md": features.render(rows["ccd"]),
+        DOCS / "features.md": features.render(rows["ccd"], rows["quick"], rows["ladder"]),
         DOCS / "two_stages.md": two_stages_page.render(rows["two_stages"]),
         DOCS / "boxes.md": boxes_page.render(rows["boxes"]),
         DOCS / "scenes.md": scenes_page.render(rows["scenes"], huge),

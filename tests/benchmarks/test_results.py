@@ -43,6 +43,7 @@ MEASURED = {
     "outliers": {"scores", "images", "outliers", "train_seconds", "last_losses"},
     "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
+    "quick": {"test"},
     "scenes": {"scores", "tiles"},
     "boxes": {
         "images",
@@ -154,7 +155,7 @@ def failed(suite: Suite) -> list[Row]:
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
     text = results.render(failed(LADDER), failed(peers.SUITE))
     rows = {name: failed(suite) for name, suite in SUITES.items()}
-    text += claims.render(rows) + pools.render(rows, None) + features.render(rows["ccd"])
+    text += claims.render(rows) + pools.render(rows, None) + features.render(rows["ccd"], rows["quick"], [])
     text += scenes.render(rows["scenes"], None) + two_stages.render(rows["two_stages"])
     text += boxes.render(rows["boxes"])
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())
