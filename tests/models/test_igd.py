@@ -68,6 +68,14 @@ class TestIGD(ModelContract):
         branch.centre_on(codes * 1e-3)
         assert float(branch.sigma) == 1
 
+    def test_both_players_of_a_step_learn_from_the_same_views_and_the_next_step_from_new_ones(self) -> None:
+        model, drawn = self.tiny(), []
+        model.views_of, draw = (lambda images: drawn.append(draw(images)) or drawn[-1]), model.views_of
+        for images in (torch.rand(4, 1, 32, 32), torch.rand(4, 1, 32, 32)):
+            model.generator_loss(images)
+            model.critic_loss(images)
+        assert len(drawn) == 2 and not torch.equal(drawn[0]["patch"], drawn[1]["patch"])
+
     def test_the_last_centre_is_that_of_all_training_images(self) -> None:
         model = self.trained()
         images = torch.from_numpy(to_float(striped(12, 32, 32, 1)))

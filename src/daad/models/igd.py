@@ -171,6 +171,7 @@ class IGD(CCD):
             self.critics["patch"] = Critic(config.channels, CRITIC[config.size])
             self.grid = PatchGrid(height, width, side, max(1, side // 2))
         self.blur = GaussianBlur(config.map_sigma, height, width)
+        self._step: tuple[Tensor, dict[str, tuple[Tensor, Tensor]]] | None = None
 
     def forward(self, images: Tensor) -> Output:
         whole: Judged = self.branches["image"](images, self.pooled(images))
@@ -200,8 +201,8 @@ class IGD(CCD):
     def generator_loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_G of each branch."""
         terms: dict[str, Tensor] = {}
-        for name, seen in self.views_of(images).items():
-            branch, f = self.branch(name), self.frozen_pooled(seen)
+        for name, (seen, f) in self.step_views(images).items():
+            branch = self.branch(name)
             judged: Judged = branch(seen, f)
             mixed, _ = branch.mixed(f)
             terms |= {
@@ -214,8 +215,8 @@ class IGD(CCD):
     def critic_loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_D of each branch."""
         terms: dict[str, Tensor] = {}
-        for name, seen in self.views_of(images).items():
-            branch, critic, f = self.branch(name), self.critics[name], self.frozen_pooled(seen)
+        for name, (seen, f) in self.step_views(images).items():
+            branch, critic = self.branch(name), self.critics[name]
             with torch.no_grad():
                 mixed, share = branch.mixed(f)
                 rebuilt = branch(seen, f).rebuilt
@@ -233,6 +234,13 @@ class IGD(CCD):
         if self.config.local:
             found["patch"] = random_patches(images, self.config.patch_side, self.config.train_patches)
         return found
+
+    def step_views(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each branch's views of a batch and their f; both players of a step learn from the same."""
+        if self._step is None or self._step[0] is not images:
+            views = self.views_of(images).items()
+            self._step = images, {name: (seen, self.frozen_pooled(seen)) for name, seen in views}
+        return self._step[1]
 
     def frozen_pooled(self, images: Tensor) -> Tensor:
         """f of the frozen backbone."""
@@ -257,6 +265,7 @@ class IGD(CCD):
             for name, seen in self.views_of(images).items():
                 self.branches[name](seen, self.frozen_pooled(seen))
 
+        self._step = None
         reestimate_batch_norms(self.branches, judge, batches)
         self.eval()
         self.centre(batches)

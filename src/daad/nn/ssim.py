@@ -53,8 +53,17 @@ class MultiScaleSSIM(nn.Module):
 
     def _terms(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Luminance, and contrast times structure, at every place."""
-        a, b = self.blur(first), self.blur(second)
-        aa, bb, ab = self.blur(first * first), self.blur(second * second), self.blur(first * second)
+        all_five = torch.cat([first, second, first * first, second * second, first * second], dim=1)
+        a, b, aa, bb, ab = self._windowed(all_five).chunk(5, dim=1)
         variances = (aa - a * a).clamp_min(0) + (bb - b * b).clamp_min(0)
         light = (2 * a * b + C1) / (a * a + b * b + C1)
         return light, (2 * (ab - a * b) + C2) / (variances + C2)
+
+    def _windowed(self, maps: Tensor) -> Tensor:
+        """GaussianBlur as sums of shifted maps: on CPUs, and backward above all, several times as fast as a convolution
+        of single channels, and this is where IGD spends its training."""
+        r, (height, width) = self.blur.radius, maps.shape[-2:]
+        weights = list(enumerate(self.blur.kernel))
+        padded = F.pad(maps, (r, r, r, r), mode="reflect")
+        rows = sum((weight * padded[..., i : i + width] for i, weight in weights), torch.zeros(()))
+        return sum((weight * rows[..., i : i + height, :] for i, weight in weights), torch.zeros(()))
