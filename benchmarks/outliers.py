@@ -53,7 +53,8 @@ def measure(data: Path, job: Job) -> Row:
 
 
 def fitted(pool: npt.NDArray[Any], job: Job) -> tuple[dict[str, Scores], Row]:
-    """Scores of the pool by a model learnt from it; for MCOD also by the nearest neighbours of its features."""
+    """Scores of the pool by a model learnt from it; for MCOD also by the nearest neighbours of its features, and by the
+    plain distance of the paper."""
     from daad import audit
 
     method = job["method"]
@@ -64,9 +65,22 @@ def fitted(pool: npt.NDArray[Any], job: Job) -> tuple[dict[str, Scores], Row]:
     by_name = {row.name: row.score for row in found.rows}
     scores = {"score": np.array([by_name[f"array[{i}]"] for i in range(len(pool))])}
     if name == "mcod":
-        scores["neighbours"] = neighbour_distance(features(found, pool))
+        prepared = np.stack([found.preprocess.apply(image) for image in pool])
+        feature, apart = encoded(found.model, prepared)
+        scores["neighbours"] = neighbour_distance(feature)
+        if found.model.config.standardise:
+            scores["plain"] = apart
     training = found.provenance["training"]
-    return scores, {"train_seconds": round(training["seconds"], 1), "last_losses": training["last_terms"]}
+    facts = {"prototype_cosine": prototype_cosine(found.model)} if name == "mcod" else {}
+    return scores, {"train_seconds": round(training["seconds"], 1), "last_losses": training["last_terms"], **facts}
+
+
+def prototype_cosine(model: Any) -> float:
+    """How alike the memory's prototypes are: mean cosine between two of them, 1 where all are one."""
+    items = model.memory.items.double().numpy()
+    items = items / np.linalg.norm(items, axis=1, keepdims=True)
+    others = ~np.eye(len(items), dtype=bool)
+    return round(float((items @ items.T)[others].mean()), 5)
 
 
 def official() -> dict[str, Any]:
@@ -76,19 +90,23 @@ def official() -> dict[str, Any]:
     return dict(OFFICIAL)
 
 
-def features(found: Any, pool: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """f of every image (N, D)."""
+def encoded(model: Any, images: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], Scores]:
+    """f of every image (N, D), in the units that MCOD's `score=neighbours` measures in, and the paper's
+    |f - f_hat|^2 (N,); `images` as the model sees them."""
     import torch
 
     from daad.data.preprocess import to_float
+    from daad.nn.spread import Spread
 
-    prepared = np.stack([found.preprocess.apply(image) for image in pool])
     with torch.inference_mode():
-        parts = [
-            found.model.encoder(torch.from_numpy(to_float(prepared[i : i + 64]))).feature
-            for i in range(0, len(pool), 64)
-        ]
-    return torch.cat(parts).double().numpy()
+        parts = [model.encoder(torch.from_numpy(to_float(images[i : i + 64])))[1::2] for i in range(0, len(images), 64)]
+        feature, logits = (torch.cat(each) for each in zip(*parts, strict=True))
+        apart = (feature - model.memory.read(logits)).square().sum(dim=1)
+        if model.config.standardise:
+            spread = Spread(feature.shape[1])
+            spread.fit(feature)
+            feature = spread(feature)
+    return feature.double().numpy(), apart.double().numpy()
 
 
 def neighbour_distance(rows: npt.NDArray[Any]) -> Scores:
@@ -110,7 +128,18 @@ def baselines(pool: npt.NDArray[Any], seed: int) -> dict[str, Scores]:
         "pixel isolation forest": -forest.score_samples(pixels),
         "pixel-knn": neighbour_distance(pixels),
         "mean-image": np.square(pixels - pixels.mean(axis=0)).mean(axis=1),
+        "pixel-mahalanobis": mahalanobis(pixels),
     }
+
+
+def mahalanobis(rows: npt.NDArray[Any]) -> Scores:
+    """Squared Mahalanobis distance of each row from their mean, covariance shrunk by OAS."""
+    from sklearn.covariance import oas
+
+    covariance, _ = oas(rows)
+    apart = rows - rows.mean(axis=0)
+    found: Scores = (apart * np.linalg.solve(covariance, apart.T).T).sum(axis=1)
+    return found
 
 
 def ranked(odd: npt.NDArray[np.bool_], scores: Scores) -> dict[str, float]:

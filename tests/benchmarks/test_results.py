@@ -41,7 +41,7 @@ MEASURED = {
     },
     "screw": {"image_auroc", "brightness_rank_correlation", "train_seconds", "last_losses"},
     "outliers": {"scores", "images", "outliers", "train_seconds", "last_losses"},
-    "audits": {"images", "mixed_in", "daad+_image_auroc", "train_seconds"},
+    "audits": {"images", "mixed_in"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
     "quick": {"test"},
     "scenes": {"scores", "tiles"},
@@ -82,7 +82,8 @@ OF_BASELINES = {
 }
 OF_SOME = {
     "peers": {"steps", "batch_size", "bank", "dimensions", "versions"},
-    "audits": {"ranking", "audit_seconds"},
+    "outliers": {"prototype_cosine"},
+    "audits": {"rankings", "audit_seconds", "daad+_image_auroc", "train_seconds"},
     "scenes": {"to_find", "tiles_learnt", "train_seconds", "last_losses"},
 }
 PROVENANCE = {"commit", "machine", "platform", "python", "threads", "load", "versions"}

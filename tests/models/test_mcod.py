@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.covariance import OAS
 
 from daad import ConfigError
 from daad.data.preprocess import to_float
@@ -28,11 +29,28 @@ class TestMCOD(ModelContract):
         train(model, striped(12, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
         return model
 
-    def test_the_score_is_the_distance_from_what_the_memory_gives_back(self) -> None:
-        model, images = self.trained(), torch.rand(3, 1, 32, 32)
+    def training(self) -> torch.Tensor:
+        return torch.from_numpy(to_float(striped(12, 32, 32, 1)))
+
+    def test_the_papers_score_is_the_distance_from_what_the_memory_gives_back(self) -> None:
+        model, images = self.trained(standardise=False), torch.rand(3, 1, 32, 32)
         found = model.encoder(images)
         expected = (found.feature - model.memory.read(found.logits)).square().sum(dim=1)
         torch.testing.assert_close(model(images).score, expected)
+
+    def test_the_stable_score_is_that_distance_in_units_of_the_training_images_covariance(self) -> None:
+        model, images = self.trained(), torch.rand(3, 1, 32, 32)
+
+        def apart(images: torch.Tensor) -> Any:
+            found = model.encoder(images)
+            return (found.feature - model.memory.read(found.logits)).detach().double().numpy()
+
+        training = apart(self.training())
+        oracle = OAS().fit(training)
+        rounding = np.diag((1e-4 * training.mean(axis=0)) ** 2 + 1e-8)
+        rows = apart(images) - training.mean(axis=0)
+        expected = (rows * np.linalg.solve(oracle.covariance_ + rounding, rows.T).T).sum(axis=1) / rows.shape[1]
+        np.testing.assert_allclose(model(images).score.detach(), expected, rtol=1e-3)
 
     @pytest.mark.parametrize("score", ["memory", "neighbours"])
     def test_the_mean_of_the_maps_shares_is_the_score(self, score: str) -> None:
@@ -41,10 +59,12 @@ class TestMCOD(ModelContract):
         shares = F.adaptive_avg_pool2d(output.anomaly_map[:, None], 8)  # bilinear, so the border weighs differently
         torch.testing.assert_close(shares.mean(dim=(1, 2, 3)), output.score, rtol=0.1, atol=1e-3)
 
-    def test_neighbours_are_the_nearest_training_images(self) -> None:
-        model, images = self.trained(score="neighbours", neighbours=2), torch.rand(3, 1, 32, 32)
-        training = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
-        distances = torch.cdist(model.encoder(images).feature, model.encoder(training).feature)
+    @pytest.mark.parametrize("standardise", [False, True])
+    def test_neighbours_are_the_nearest_training_images(self, standardise: bool) -> None:
+        model = self.trained(score="neighbours", neighbours=2, standardise=standardise)
+        images = torch.rand(3, 1, 32, 32)
+        rows = [model.measured(model.encoder(each).feature) for each in (images, self.training())]
+        distances = torch.cdist(*rows, compute_mode="donot_use_mm_for_euclid_dist")
         expected = distances.topk(2, largest=False).values.mean(dim=1)
         torch.testing.assert_close(model(images).score, expected, rtol=1e-3, atol=1e-5)
 
@@ -52,12 +72,14 @@ class TestMCOD(ModelContract):
         images = striped(14, 32, 32, 1)
         self.fit(images, score="neighbours", neighbours=2, bank_items=11).export_onnx(tmp_path / "model.onnx")
 
-    def test_a_training_image_is_not_its_own_neighbour_whether_the_bank_has_it_or_not(self) -> None:
-        training = torch.from_numpy(to_float(striped(12, 32, 32, 1)))
-        model = self.trained(score="neighbours", neighbours=2, bank_items=11)
+    @pytest.mark.parametrize("standardise", [False, True])
+    def test_a_training_image_is_not_its_own_neighbour_whether_the_bank_has_it_or_not(self, standardise: bool) -> None:
+        model = self.trained(score="neighbours", neighbours=2, bank_items=11, standardise=standardise)
+        training = self.training()
         feature = model.encoder(training).feature
-        apart = torch.cdist(feature, model.bank)  # of the images that are not in the bank all distances count
-        apart[apart < 1e-4 * feature.norm(dim=1, keepdim=True)] = torch.inf
+        own = torch.cdist(feature, model.bank) < 1e-4 * feature.norm(dim=1, keepdim=True)
+        apart = torch.cdist(model.measured(feature), model.measured(model.bank))
+        apart[own] = torch.inf  # of the images that are not in the bank all distances count
         assert int(apart.isinf().sum()) == 11
         expected = apart.topk(2, largest=False).values.mean(dim=1)
         torch.testing.assert_close(model(training).score, expected, rtol=1e-3, atol=1e-5)

@@ -7,7 +7,7 @@ authors' released code, whose constants are preset `official`.
     x' -> E_K -> f', e', w' (E_K follows E slowly)  -> queue   x' a random view of x
     L = L_con(e, e', queue) + L_clu(columns of w, w') + L_reg(w) + L_read(f, f_hat, after the warm-up)
     after each step: M <- rows of softmax(W_queue)^T F_queue, of unit length; slots hardly used are erased by noise
-    A(x) = |f - f_hat|^2
+    A(x) = |f - f_hat|^2; in our stable form |V (f - f_hat - b)|^2, V and b of the training images' f - f_hat
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player,
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import info_nce, nt_xent
 from daad.nn.shadow import follow, shadow_of
+from daad.nn.spread import Spread
 from daad.nn.views import RandomViews
 from daad.nn.wide_resnet import WideResNet10
 
@@ -47,9 +48,10 @@ OFFICIAL: Mapping[str, Any] = {
     "erase_std": 1.0,
     "batch_statistics": True,
     "settle": False,
+    "standardise": False,
 }
 SHORT = 2000  # steps, below which a momentum of 0.999 would leave E_K where it began
-NOWHERE = 1e3  # where the free places of the bank lie: farther from any feature of unit length than another
+NOWHERE = 1e6  # where the free places of the bank lie: farther from any feature of unit length than another
 SAME = 1e-4  # of the length of a feature: two that are nearer are the same image, seen in another batch
 
 
@@ -74,6 +76,9 @@ class MCODConfig(ModelConfig):
     settle: bool = Field(True, description="write the memory once more, from all training images, at the end")
     use_memory: bool = Field(True, description="train with L_read; off, the memory is only written at the end")
     use_contrast: bool = Field(True, description="train with L_con")
+    standardise: bool = Field(
+        True, description="distances in units of the training images' spread, direction by direction (Mahalanobis)"
+    )
     score: Literal["memory", "neighbours"] = Field(
         "memory", description="distance from what the memory gives back, or mean distance from nearest training images"
     )
@@ -177,14 +182,15 @@ class SlotMemory(nn.Module):
 
 
 class MCOD(AnomalyModel):
-    """See the module's docstring; image score in feature units squared, 0 or more, higher is more anomalous.
+    """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` 1 on average for
+    the training images, else in feature units squared.
 
     The paper has no map. Ours gives every place its share of the score: with f the mean of maps g and r what f is
     measured against, (f - r) . (g - r), whose mean over the places is |f - r|^2.
 
-    With score "neighbours" it is the mean of |f - r| over the nearest training images r, in feature units, and a share
-    is divided by its |f - r|. An image of the bank is not its own neighbour: the first r within rounding of f is passed
-    over, so that a pool can be ranked by what was learnt from it.
+    With score "neighbours" it is the mean of |f - r| over the nearest training images r, and a share is divided by its
+    |f - r|. An image of the bank is not its own neighbour: the first r within rounding of f is passed over, so that a
+    pool can be ranked by what was learnt from it.
     """
 
     Config: ClassVar[type[ModelConfig]] = MCODConfig
@@ -206,6 +212,7 @@ class MCOD(AnomalyModel):
         self.queue = FeatureQueue(length, width, EMBEDDING[config.size], slots)
         self.memory = SlotMemory(slots, width)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
+        self.spread = Spread(width) if config.standardise else None
         if config.score == "neighbours":
             self.register_buffer("bank", torch.full((config.bank_items, width), NOWHERE))
         self.views = RandomViews(config.height, config.width, config.smallest_crop, config.flip, blur=True)
@@ -215,22 +222,31 @@ class MCOD(AnomalyModel):
     def forward(self, images: Tensor) -> Output:
         found: Encoded = self.encoder(images)
         against = self.references(found)
-        feature = found.feature[:, None] - against  # (B, R, D)
-        places = torch.einsum("brd,bdhw->brhw", feature, found.maps)
-        shares = places - (feature * against).sum(dim=2)[:, :, None, None]
+        feature = self.measured(found.feature[:, None] - against)  # (B, R, D)
+        first = against[:, :1]  # taken off before V enlarges what is left, so that rounding stays small
+        maps = self.measured(found.maps.flatten(2).transpose(1, 2) - first)  # (B, h w, D)
+        shares = feature @ maps.transpose(1, 2) - (feature * self.measured(against - first)).sum(dim=2, keepdim=True)
         apart = feature.square().sum(dim=2)  # (B, R)
         if self.config.score == "neighbours":
             apart = apart.sqrt()
-            shares = shares / apart.clamp_min(1e-12)[:, :, None, None]
-        whole = F.interpolate(shares.mean(dim=1, keepdim=True), images.shape[-2:], mode="bilinear", align_corners=False)
+            shares = shares / apart.clamp_min(1e-12)[:, :, None]
+        places = shares.mean(dim=1)[:, None].reshape(-1, 1, *found.maps.shape[-2:])
+        whole = F.interpolate(places, images.shape[-2:], mode="bilinear", align_corners=False)
         return Output(apart.mean(dim=1), whole[:, 0], None)
 
+    def measured(self, rows: Tensor) -> Tensor:
+        """Rows (..., D) in the units of the score."""
+        return rows if self.spread is None else self.spread(rows)
+
     def references(self, found: Encoded) -> Tensor:
-        """What f is measured against, (B, R, D): f_hat, or the nearest training images but f's own."""
+        """What f is measured against, (B, R, D): f_hat with its bias, or the nearest training images but f's own."""
         if self.config.score == "memory":
-            return self.memory.read(found.logits)[:, None]
-        count = self.config.neighbours
-        squares = self.bank.square().sum(dim=1) - 2 * found.feature @ self.bank.T  # but for |f|^2; cdist has no export
+            read = self.memory.read(found.logits)
+            return (read if self.spread is None else read + self.spread.bias)[:, None]
+        count, middle = self.config.neighbours, 0 if self.spread is None else self.spread.bias
+        bank = self.measured(self.bank - middle)
+        feature = self.measured(found.feature - middle)
+        squares = bank.square().sum(dim=1) - 2 * feature @ bank.T  # but for |f|^2; cdist has no export
         rows = squares.topk(count + 1, largest=False).indices
         nearest = self.bank[rows]  # (B, R + 1, D)
         own = (nearest[:, :1] - found.feature[:, None]).norm(dim=2) < SAME * found.feature.norm(dim=1, keepdim=True)
@@ -288,14 +304,15 @@ class MCOD(AnomalyModel):
         config = self.config
         if not config.batch_statistics:
             reestimate_batch_norms(self.encoder, self.encoder, batches)
-        if config.settle or not config.use_memory or config.score == "neighbours":
-            found = [self.encoder(images)[1::2] for images in batches()]  # without the maps: they would fill the memory
-            features, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
-            if config.settle or not config.use_memory:
-                self.memory.write(features, logits)
-            if config.score == "neighbours":
-                kept = torch.randperm(len(features))[: config.bank_items]
-                self.bank[: len(kept)] = features[kept.to(features.device)]
+        found = [self.encoder(images)[1::2] for images in batches()]  # without the maps: they would fill the memory
+        features, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+        if config.settle or not config.use_memory:
+            self.memory.write(features, logits)
+        if config.score == "neighbours":
+            kept = torch.randperm(len(features))[: config.bank_items]
+            self.bank[: len(kept)] = features[kept.to(features.device)]
+        if self.spread is not None:
+            self.spread.fit(features if config.score == "neighbours" else features - self.memory.read(logits))
         self.queue.clear()
 
 
