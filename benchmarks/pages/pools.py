@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from benchmarks import audits, outliers
@@ -65,10 +66,11 @@ def render(rows: dict[str, list[Row]], large: dict[str, Any] | None) -> str:
 
 def outliers_part(rows: list[Row]) -> list[str]:
     """AUROC and average precision of every method on every data set; then by share."""
-    flat = [found for row in measured(rows) for found in scores_of(row)]
+    done = whole(measured(rows))
+    flat = [found for row in done for found in scores_of(row)]
     if not flat:
         return [OUTLIERS, "Not measured yet.\n", failures(rows, outliers.SUITE.keys)]
-    parts = [OUTLIERS, conditions(rows, len(outliers.JOBS))]
+    parts = [OUTLIERS, conditions(done, len(outliers.JOBS))]
     first = [row for row in flat if row["share"] == outliers.SHARES[0]]
     for title, name in (("AUROC", "auroc"), ("Average precision, outliers as the positive class", "aupr_outliers")):
         parts += [
@@ -78,7 +80,21 @@ def outliers_part(rows: list[Row]) -> list[str]:
     shares = [row for row in flat if row["base"] in (outliers.TRIVIAL, outliers.STABLE)]
     if {row["share"] for row in shares} == set(outliers.SHARES):
         parts += ["### AUROC by the share p\n", table(shares, sorted(outliers.SHARES), at("auroc"), **BY_SHARE)]
+    alike = [row for row in done if "prototype_cosine" in row and row["share"] == outliers.SHARES[0]]
+    if alike:
+        cosines = table(alike, outliers.DATASETS, at("prototype_cosine"), down="method", across="dataset", best=None)
+        parts += ["### How alike the ten prototypes of the memory are: mean cosine between two\n", cosines]
     return [*parts, failures(rows, outliers.SUITE.keys)]
+
+
+def whole(rows: list[Row]) -> list[Row]:
+    """The rows of those seeds of a data set and share that every method has been run for, so that means compare."""
+
+    def of(row: Row) -> tuple[Any, ...]:
+        return row["dataset"], row["share"], row["seed"]
+
+    wanted, found = Counter(map(of, outliers.JOBS)), Counter(map(of, rows))
+    return [row for row in rows if found[of(row)] == wanted[of(row)]]
 
 
 BY_SHARE: dict[str, Any] = {"down": "method", "across": "share"}

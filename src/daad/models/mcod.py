@@ -182,8 +182,8 @@ class SlotMemory(nn.Module):
 
 
 class MCOD(AnomalyModel):
-    """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` 1 on average for
-    the training images, else in feature units squared.
+    """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` about 1 for the
+    training images, less where they are few, else in feature units squared.
 
     The paper has no map. Ours gives every place its share of the score: with f the mean of maps g and r what f is
     measured against, (f - r) . (g - r), whose mean over the places is |f - r|^2.

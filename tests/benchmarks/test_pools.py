@@ -1,0 +1,75 @@
+"""What the suites of pools measure is what the library gives, and what is only partly run is not averaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.pages.pools import whole
+from sklearn.covariance import OAS
+
+from benchmarks import audits, outliers
+from daad import audit
+from daad.models.base import Preset
+from daad.models.daad import DAADPlus
+from daad.models.mcod import MCOD
+from tests.benchmarks.test_suites import NANO
+from tests.images import save_png, spotted, striped
+
+TINY = {"size": "nano", "steps": 3, "batch_size": 4, "memory_slots": 4}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A category with four spotted test images, and models that train for three steps."""
+    monkeypatch.setattr(DAADPlus, "presets", {"small": Preset(32, NANO)})
+    monkeypatch.setattr(MCOD, "presets", {"small": Preset(32, TINY)})
+    folder = audits.folder_of(tmp_path, "magnetic_tile")
+    good = striped(16, 64, 64, 1)
+    for part, images in (("train/good", good), ("test/good", good[:3]), ("test/spot", spotted(good, seed=3)[0][:4])):
+        for index, image in enumerate(images):
+            save_png(folder / part / f"{index}.png", image)
+    return tmp_path
+
+
+def measured(data: Path, method: str) -> dict[str, Any]:
+    return audits.measure(data, {"category": "magnetic_tile", "share": 0.1, "method": method, "seed": 0})
+
+
+def test_one_training_of_mcod_gives_two_rankings_and_what_cleaning_is_worth(data: Path) -> None:
+    row = measured(data, "mcod")
+    assert row["rankings"].keys() == {"mcod", "mcod, neighbours"}
+    assert (row["images"], row["mixed_in"]) == (18, 2)
+    assert 0 <= row["daad+_image_auroc"] <= 1
+
+
+def test_what_learns_nothing_ranks_and_trains_no_further_model(data: Path) -> None:
+    row = measured(data, "pixel-knn")
+    assert row["rankings"].keys() == {"pixel-knn"} and "daad+_image_auroc" not in row
+
+
+def test_the_suites_neighbours_are_those_of_the_library() -> None:
+    pool = striped(14, 32, 32, 1)
+    settings = {"model": "mcod", "image_size": 32, "seed": 0, "epochs": None, **TINY}
+    found = audit(pool, **settings, score="neighbours")
+    model = audit(pool, **settings).model
+    feature, apart = outliers.encoded(model, pool)
+    by_name = {row.name: row.score for row in found.rows}
+    expected = [by_name[f"array[{i}]"] for i in range(len(pool))]
+    np.testing.assert_allclose(outliers.neighbour_distance(feature), expected, rtol=1e-3)
+    assert apart.shape == (len(pool),) and (apart >= 0).all()
+
+
+def test_the_mahalanobis_baseline_is_scikit_learns() -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 50)) @ np.diag(np.linspace(0.1, 3, 50))
+    np.testing.assert_allclose(outliers.mahalanobis(rows), OAS().fit(rows).mahalanobis(rows), rtol=1e-6)
+
+
+def test_seeds_that_not_every_method_was_run_for_are_left_out_of_the_means() -> None:
+    rows = [job for job in outliers.JOBS if job["seed"] < 2]
+    assert whole(rows) == rows
+    missing = next(job for job in rows if job["seed"] == 1 and job["share"] == 0.1)
+    left = whole([row for row in rows if row is not missing])
+    assert len(left) == len(rows) - len(outliers.METHODS) * len(outliers.CLASSES)
