@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import audits, outliers
@@ -66,7 +67,7 @@ def render(rows: dict[str, list[Row]], large: dict[str, Any] | None) -> str:
 
 def outliers_part(rows: list[Row]) -> list[str]:
     """AUROC and average precision of every method on every data set; then by share."""
-    done = whole(measured(rows))
+    done = whole(measured(rows), outliers.JOBS, ("dataset", "share", "seed"))
     flat = [found for row in done for found in scores_of(row)]
     if not flat:
         return [OUTLIERS, "Not measured yet.\n", failures(rows, outliers.SUITE.keys)]
@@ -77,7 +78,8 @@ def outliers_part(rows: list[Row]) -> list[str]:
             f"### {title}, p = {outliers.SHARES[0]}\n",
             table(first, outliers.DATASETS, at(name), down="method", across="dataset"),
         ]
-    shares = [row for row in flat if row["base"] in (outliers.TRIVIAL, outliers.STABLE)]
+    every = [found for row in whole(done, outliers.JOBS, ("share", "seed")) for found in scores_of(row)]
+    shares = [row for row in every if row["base"] in (outliers.TRIVIAL, outliers.STABLE)]
     if {row["share"] for row in shares} == set(outliers.SHARES):
         parts += ["### AUROC by the share p\n", table(shares, sorted(outliers.SHARES), at("auroc"), **BY_SHARE)]
     alike = [row for row in done if "prototype_cosine" in row and row["share"] == outliers.SHARES[0]]
@@ -87,13 +89,13 @@ def outliers_part(rows: list[Row]) -> list[str]:
     return [*parts, failures(rows, outliers.SUITE.keys)]
 
 
-def whole(rows: list[Row]) -> list[Row]:
-    """The rows of those seeds of a data set and share that every method has been run for, so that means compare."""
+def whole(rows: list[Row], jobs: Sequence[Row], fields: Sequence[str]) -> list[Row]:
+    """The rows of those groups by `fields` that every job of the suite has been run for, so that means compare."""
 
     def of(row: Row) -> tuple[Any, ...]:
-        return row["dataset"], row["share"], row["seed"]
+        return tuple(row[name] for name in fields)
 
-    wanted, found = Counter(map(of, outliers.JOBS)), Counter(map(of, rows))
+    wanted, found = Counter(map(of, jobs)), Counter(map(of, rows))
     return [row for row in rows if found[of(row)] == wanted[of(row)]]
 
 
@@ -110,18 +112,19 @@ def scores_of(row: Row) -> list[Row]:
 
 def audits_part(rows: list[Row]) -> list[str]:
     """How well each ranking finds what was mixed in, which would be chosen, and what cleaning gives to DAAD+."""
-    done = measured(rows)
+    done = whole(measured(rows), audits.JOBS, ("share", "seed"))
     if not done:
         return [AUDITS, "Not measured yet.\n", failures(rows, audits.SUITE.keys)]
     ranked = [found for row in done for found in rankings_of(row)]
-    parts = [AUDITS, conditions(rows, len(audits.JOBS))]
+    parts = [AUDITS, conditions(done, len(audits.JOBS))]
     for share in sorted(audits.SHARES):
         ranks = [row for row in ranked if row["share"] == share]
         if not ranks:
             continue
-        learnt = [row for row in done if row["method"] in audits.LEARNT_FROM]
+        seeds = sorted({row["seed"] for row in ranks})
+        learnt = [row for row in done if row["method"] in audits.LEARNT_FROM and row["seed"] in seeds]
         here = [row for row in learnt if row["share"] == share or row["method"] == audits.CLEAN]
-        parts += [f"### {share:.0%} of the pool are defective\n"]
+        parts += [f"### {share:.0%} of the pool are defective\n", f"Seeds {', '.join(map(str, seeds))}.\n"]
         for title, path in RANKINGS:
             parts += [f"{title}:\n", table(ranks, audits.CATEGORIES, at(path), down="method")]
         parts += [
