@@ -14,7 +14,7 @@ from sklearn.covariance import OAS
 
 from daad import ConfigError
 from daad.data.preprocess import to_float
-from daad.models.mcod import MCOD, OFFICIAL, Encoded, FeatureQueue, SlotMemory
+from daad.models.mcod import MCOD, OFFICIAL
 from daad.training.loop import train
 from tests.contracts.model import ModelContract
 from tests.images import striped
@@ -88,7 +88,7 @@ class TestMCOD(ModelContract):
 
     def test_the_loss_of_the_released_constants_is_pinned_near_the_logarithm_of_the_queue(self) -> None:
         model = self.trained(temperature_contrast=10.0, batch_size=4)
-        model.queue.push(Encoded(None, torch.rand(32, 16), F.normalize(torch.randn(32, 16)), torch.rand(32, 4)))
+        model.queue.push(torch.rand(32, 16), F.normalize(torch.randn(32, 16)), torch.rand(32, 4))
         loss = model.train().loss(torch.rand(4, 1, 32, 32))["contrast"]
         assert abs(float(loss.detach()) - math.log(33)) < 0.2
 
@@ -154,25 +154,3 @@ class TestMCOD(ModelContract):
         images = np.full((10, 32, 32, 1), 128, np.uint8)
         scores = self.fit(images).decision_function(images)
         assert np.ptp(scores) < 1e-6
-
-
-class TestSlotMemory:
-    def test_writing_leaves_rows_of_unit_length(self) -> None:
-        memory = SlotMemory(4, 8)
-        memory.write(torch.rand(20, 8), torch.randn(20, 4))
-        torch.testing.assert_close(memory.items.norm(dim=1), torch.ones(4))
-
-    def test_a_slot_that_holds_every_key_is_not_erased(self) -> None:
-        memory, logits = SlotMemory(4, 8), torch.tensor([[0.0, 9.0, 0.0, 0.0]]).expand(20, 4)
-        before = memory.items.clone()
-        memory.erase(logits, std=1.0)
-        assert torch.equal(memory.items[1], before[1])
-        assert not torch.isclose(memory.items, before)[[0, 2, 3]].any(dim=1).all()
-
-
-def test_the_queue_is_first_in_first_out() -> None:
-    queue = FeatureQueue(3, 1, 1, 1)
-    for number in (1.0, 2.0, 3.0, 4.0):
-        row = torch.full((1, 1), number)
-        queue.push(Encoded(row, row, row, row))
-    assert queue.held()[0].flatten().tolist() == [4, 3, 2]

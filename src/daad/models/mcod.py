@@ -27,6 +27,7 @@ from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player,
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import info_nce, nt_xent
 from daad.nn.shadow import follow, shadow_of
+from daad.nn.slot_memory import KeyQueue, SlotMemory
 from daad.nn.spread import Spread
 from daad.nn.views import RandomViews
 from daad.nn.wide_resnet import WideResNet10
@@ -122,65 +123,6 @@ class Encoder(nn.Module):
         return Encoded(maps, mean, F.normalize(embedding.float(), dim=1), logits)
 
 
-class FeatureQueue(nn.Module):
-    """The newest keys of E_K, first in first out: features (L, D), embeddings (L, E), logits (L, K)."""
-
-    features: Tensor
-    embeddings: Tensor
-    logits: Tensor
-    filled: Tensor
-
-    def __init__(self, length: int, feature: int, embedding: int, slots: int) -> None:
-        super().__init__()
-        for name, width in (("features", feature), ("embeddings", embedding), ("logits", slots)):
-            self.register_buffer(name, torch.zeros(length, width))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
-
-    @torch.no_grad()
-    def push(self, keys: Encoded) -> None:
-        """Put a batch of keys in front; the oldest fall out."""
-        length = len(self.features)
-        rows = ((self.features, keys.feature), (self.embeddings, keys.embedding), (self.logits, keys.logits))
-        for kept, new in rows:
-            kept.copy_(torch.cat([new, kept])[:length])
-        self.filled.copy_((self.filled + len(keys.feature)).clamp_max(length))
-
-    def held(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, embeddings and logits of the keys that are there."""
-        count = int(self.filled)
-        return self.features[:count], self.embeddings[:count], self.logits[:count]
-
-    def clear(self) -> None:
-        """Forget every key: an artifact must not carry what single training images looked like."""
-        for buffer in self.buffers():
-            buffer.zero_()
-
-
-class SlotMemory(nn.Module):
-    """M (K, D): written from the queue, read by the softmax of an image's logits; no gradient reaches it."""
-
-    items: Tensor
-
-    def __init__(self, slots: int, feature: int) -> None:
-        super().__init__()
-        self.register_buffer("items", F.normalize(torch.rand(slots, feature), dim=1))
-
-    def read(self, logits: Tensor) -> Tensor:
-        """f_hat (B, D)."""
-        return logits.softmax(dim=1) @ self.items
-
-    @torch.no_grad()
-    def write(self, features: Tensor, logits: Tensor) -> None:
-        """Every slot anew: the direction of the features (M, D) that its share of the logits (M, K) points at."""
-        self.items.copy_(F.normalize(logits.softmax(dim=1).T @ features, dim=1))
-
-    @torch.no_grad()
-    def erase(self, logits: Tensor, std: float) -> None:
-        """Blur every slot k by noise of `std` times 1 - n_k / M, where n_k of the M keys like slot k best."""
-        share = logits.argmax(dim=1).bincount(minlength=len(self.items)) / len(logits)
-        self.items.add_(torch.randn_like(self.items) * (std * (1 - share))[:, None])
-
-
 class MCOD(AnomalyModel):
     """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` about 1 for the
     training images, less where they are few, else in feature units squared.
@@ -209,7 +151,7 @@ class MCOD(AnomalyModel):
         self.encoder = Encoder(config)
         self.keys = shadow_of(self.encoder)
         length = config.queue_length or QUEUE[config.size]
-        self.queue = FeatureQueue(length, width, EMBEDDING[config.size], slots)
+        self.queue = KeyQueue(length, width, EMBEDDING[config.size], slots)
         self.memory = SlotMemory(slots, width)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
         self.spread = Spread(width) if config.standardise else None
@@ -289,7 +231,7 @@ class MCOD(AnomalyModel):
     def remember(self, images: Tensor) -> None:
         """After a step: keys into the queue, the memory from the queue, E_K after E."""
         assert self._new_keys is not None
-        self.queue.push(self._new_keys)
+        self.queue.push(self._new_keys.feature, self._new_keys.embedding, self._new_keys.logits)
         self._new_keys = None
         self.seen.add_(1)
         if self.config.use_memory and self.remembers():
