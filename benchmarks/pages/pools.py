@@ -78,15 +78,29 @@ def outliers_part(rows: list[Row]) -> list[str]:
             f"### {title}, p = {outliers.SHARES[0]}\n",
             table(first, outliers.DATASETS, at(name), down="method", across="dataset"),
         ]
-    every = [found for row in whole(done, outliers.JOBS, ("share", "seed")) for found in scores_of(row)]
-    shares = [row for row in every if row["base"] in (outliers.TRIVIAL, outliers.STABLE)]
-    if {row["share"] for row in shares} == set(outliers.SHARES):
-        parts += ["### AUROC by the share p\n", table(shares, sorted(outliers.SHARES), at("auroc"), **BY_SHARE)]
+    parts += by_share(measured(rows))
     alike = [row for row in done if "prototype_cosine" in row and row["share"] == outliers.SHARES[0]]
     if alike:
         cosines = table(alike, outliers.DATASETS, at("prototype_cosine"), down="method", across="dataset", best=None)
         parts += ["### How alike the ten prototypes of the memory are: mean cosine between two\n", cosines]
     return [*parts, failures(rows, outliers.SUITE.keys)]
+
+
+def by_share(rows: list[Row]) -> list[str]:
+    """AUROC by the share p over all data sets, from seeds that are whole: what is compared, and one seed of it all."""
+    parts = []
+    for kept in (
+        lambda row: row["method"] in outliers.COMPARED,
+        lambda row: row["seed"] == outliers.SEEDS[0] and row["method"] != "daad",
+    ):
+        done = whole(list(filter(kept, rows)), list(filter(kept, outliers.JOBS)), ("seed",))
+        if done:
+            seeds = ", ".join(map(str, sorted({row["seed"] for row in done})))
+            flat = [{**found, "share": str(found["share"])} for row in done for found in scores_of(row)]
+            columns = [str(share) for share in sorted(outliers.SHARES)]
+            found = table(flat, columns, at("auroc"), down="method", across="share")
+            parts += [f"### AUROC by the share p, all three data sets, seeds {seeds}\n", found]
+    return parts
 
 
 def whole(rows: list[Row], jobs: Sequence[Row], fields: Sequence[str]) -> list[Row]:
@@ -99,15 +113,12 @@ def whole(rows: list[Row], jobs: Sequence[Row], fields: Sequence[str]) -> list[R
     return [row for row in rows if found[of(row)] == wanted[of(row)]]
 
 
-BY_SHARE: dict[str, Any] = {"down": "method", "across": "share"}
-
-
 def scores_of(row: Row) -> list[Row]:
     """One flat row a score of the run."""
     keys = {name: row[name] for name in ("dataset", "share", "normal", "seed")}
     method = row["method"]
     names = {"score": method, **{n: f"{method}, {n}" for n in ("plain", "neighbours")}}
-    return [{**keys, **found, "base": method, "method": names.get(n, n)} for n, found in row["scores"].items()]
+    return [{**keys, **found, "method": names.get(n, n)} for n, found in row["scores"].items()]
 
 
 def audits_part(rows: list[Row]) -> list[str]:

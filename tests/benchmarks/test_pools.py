@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.pages.pools import whole
+from benchmarks.pages.pools import by_share, whole
 from sklearn.covariance import OAS
 
 from benchmarks import audits, outliers
@@ -74,3 +74,12 @@ def test_seeds_that_not_every_method_was_run_for_are_left_out_of_the_means() -> 
     missing = next(job for job in rows if job["seed"] == 1 and job["share"] == 0.1)
     left = whole([row for row in rows if row is not missing], outliers.JOBS, fields)
     assert len(left) == len(rows) - len(outliers.METHODS) * len(outliers.CLASSES)
+
+
+def test_shares_are_compared_by_seeds_that_are_whole_at_every_share() -> None:
+    rows = [{**job, "scores": {"score": {"auroc": 0.5}}} for job in outliers.JOBS if job["method"] == outliers.STABLE]
+    baselines = [{**row, "method": outliers.TRIVIAL, "scores": {"mean-image": {"auroc": 0.4}}} for row in rows]
+    short = [row for row in rows if row["seed"] < 2 or row["share"] != 0.2]
+    (heading, found) = by_share([*short, *baselines])
+    assert heading.rstrip().endswith("seeds 0, 1")
+    assert "| mcod | **0.500** ± 0.000 | **0.500** ± 0.000 | **0.500** ± 0.000 | **0.500** |" in found
