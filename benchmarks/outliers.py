@@ -104,7 +104,7 @@ def encoded(model: Any, images: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float6
         apart = (feature - model.memory.read(logits)).square().sum(dim=1)
         if model.config.standardise:
             spread = Spread(feature.shape[1])
-            spread.fit(feature)
+            spread.fit(feature, model.config.support_fraction)
             feature = spread(feature)
     return feature.double().numpy(), apart.double().numpy()
 
@@ -129,6 +129,7 @@ def baselines(pool: npt.NDArray[Any], seed: int) -> dict[str, Scores]:
         "pixel-knn": neighbour_distance(pixels),
         "mean-image": np.square(pixels - pixels.mean(axis=0)).mean(axis=1),
         "pixel-mahalanobis": mahalanobis(pixels),
+        "pixel-mahalanobis, robust": robust_mahalanobis(pixels),
     }
 
 
@@ -140,6 +141,20 @@ def mahalanobis(rows: npt.NDArray[Any]) -> Scores:
     apart = rows - rows.mean(axis=0)
     found: Scores = (apart * np.linalg.solve(covariance, apart.T).T).sum(axis=1)
     return found
+
+
+def robust_mahalanobis(rows: npt.NDArray[Any]) -> Scores:
+    """The same in the space that the rows span, with mean and covariance of three quarters of them, as MCOD has it."""
+    import torch
+
+    from daad.models.mcod import MCOD
+    from daad.nn.spread import Spread
+
+    left, lengths, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    turned = torch.from_numpy(left * lengths).float()
+    spread = Spread(turned.shape[1])
+    spread.fit(turned, MCOD.pool_settings["support_fraction"])
+    return spread(turned - spread.bias).square().sum(dim=1).double().numpy()
 
 
 def ranked(odd: npt.NDArray[np.bool_], scores: Scores) -> dict[str, float]:

@@ -30,10 +30,11 @@ OUTLIERS = """## Outliers among images of one class
 Train and score on the same images, without labels (E3Outlier's protocol): 500 seeded images of a class at 32 pixels,
 and images of the other classes, a share p of the pool. Five classes; last step; no class left out. The CIFAR-10 copy is
 coded as JPEG, so its figures compare in tendency only. *mcod* scores by the distance from what the memory gives back,
-in units of the pool's spread; *mcod, plain* by that distance as the paper has it; *mcod, neighbours* by the mean
-distance from the five nearest images of the pool in MCOD's features, in units of their spread, as `score=neighbours`
-does. *pixel-knn* is the same in plain pixels, *mean-image* the distance from the pool's mean, *pixel-mahalanobis* that
-distance in units of the pool's covariance. `mcod official` has the released constants in the small network at the small
+in units of the spread of the least odd three quarters of the pool; *mcod, plain* by that distance as the paper has it;
+*mcod, neighbours* by the mean distance from the five nearest images of the pool in MCOD's features, in the same way, as
+`score=neighbours` does. *pixel-knn* is that in plain pixels, *mean-image* the distance from the pool's mean,
+*pixel-mahalanobis* that distance in units of the pool's covariance, *robust* in units of that of three quarters of the
+pool, as in MCOD. `mcod official` has the released constants in the small network at the small
 length. Figures are means over classes and seeds, with their spread. The classes 1, 3, 5, 7 and 9 are not here, because
 our form of MCOD was settled on some of them.
 """

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from benchmarks.pages.pools import by_share, whole
 from sklearn.covariance import OAS
 
@@ -15,6 +16,7 @@ from daad import audit
 from daad.models.base import Preset
 from daad.models.daad import DAADPlus
 from daad.models.mcod import MCOD
+from daad.nn.spread import Spread
 from tests.benchmarks.test_suites import NANO
 from tests.images import save_png, spotted, striped
 
@@ -65,6 +67,14 @@ def test_the_suites_neighbours_are_those_of_the_library() -> None:
 def test_the_mahalanobis_baseline_is_scikit_learns() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 50)) @ np.diag(np.linspace(0.1, 3, 50))
     np.testing.assert_allclose(outliers.mahalanobis(rows), OAS().fit(rows).mahalanobis(rows), rtol=1e-6)
+
+
+def test_the_robust_baseline_is_what_mcod_does_with_its_features() -> None:
+    rows = (np.random.default_rng(0).normal(size=(60, 8)) * np.linspace(0.5, 3, 8)).astype(np.float32)
+    spread = Spread(8)
+    spread.fit(torch.from_numpy(rows), 0.75)
+    expected = spread(torch.from_numpy(rows) - spread.bias).square().sum(dim=1)
+    np.testing.assert_allclose(outliers.robust_mahalanobis(rows), expected, rtol=1e-2)
 
 
 def test_seeds_that_not_every_method_was_run_for_are_left_out_of_the_means() -> None:

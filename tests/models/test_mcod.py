@@ -53,6 +53,19 @@ class TestMCOD(ModelContract):
         np.testing.assert_allclose(model(images).score.detach(), expected, rtol=1e-3)
 
     @pytest.mark.parametrize("score", ["memory", "neighbours"])
+    def test_odd_training_images_do_not_stretch_the_units(self, score: str) -> None:
+        images = striped(24, 32, 32, 1)
+        images[:3] = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1))
+
+        def apart(support_fraction: float) -> float:
+            model = self.tiny(steps=6, score=score, neighbours=3, support_fraction=support_fraction)
+            train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true")
+            scores = model(torch.from_numpy(to_float(images))).score.detach()
+            return float(scores[:3].mean() / scores[3:].mean())
+
+        assert apart(0.75) > 1.1 * apart(1.0)
+
+    @pytest.mark.parametrize("score", ["memory", "neighbours"])
     def test_the_mean_of_the_maps_shares_is_the_score(self, score: str) -> None:
         model, images = self.trained(score=score, neighbours=3), torch.rand(3, 1, 32, 32)
         output = model(images)

@@ -40,6 +40,14 @@ def test_what_is_odd_ranks_first_whatever_the_contamination() -> None:
     assert [row.rank for row in few.rows] == list(range(1, 41))
 
 
+def test_a_pool_may_hold_odd_images_and_the_user_has_the_last_word() -> None:
+    def share(**settings: float) -> float:
+        return daad.audit(pool(), **{**TINY, "steps": 2, **settings}).provenance["config"]["support_fraction"]
+
+    fitted = daad.Detector.fit(pool(), **{**TINY, "steps": 2})
+    assert (share(), share(support_fraction=0.9), fitted.model.config.support_fraction) == (0.75, 0.9, 1.0)
+
+
 def test_any_model_can_audit() -> None:
     audit = daad.audit(pool(), model="ae", size="nano", steps=40, image_size=32)
     assert {row.name for row in audit.rows[:3]} == {"array[0]", "array[1]", "array[2]"}

@@ -29,6 +29,8 @@ def models(name: str | None = None, /) -> int:
     for key, chosen in cls.presets.items():
         settings = ", ".join(f"{k}={v}" for k, v in chosen.settings.items())
         print(f"\npreset {key}: image_size={chosen.image_size}, {settings}")
+    if other := getattr(cls, "pool_settings", None):
+        print("\nin an audit: " + ", ".join(f"{k}={v}" for k, v in other.items()))
     return 0
 
 

@@ -48,19 +48,23 @@ class FitPlan(Settings):
         """The tiles that images are cut into, if they are."""
         return None if self.tile is None else Tiling.of(self.tile, self.overlap)
 
+    def chosen_settings(self) -> dict[str, Any]:
+        """The preset's settings with the user's over them."""
+        return preset_settings(self.model, self.preset, self.settings)
+
     def all_settings(self) -> dict[str, Any]:
         """Every setting of the model but the image's shape: the config's defaults, the preset's, the user's."""
         fields = model_class(self.model).Config.model_fields
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
-        return {**defaults, **preset_settings(self.model, self.preset, self.settings)}
+        return {**defaults, **self.chosen_settings()}
 
     def size_multiple(self) -> int:
         """What the long side of images is rounded to a multiple of."""
-        return model_class(self.model).size_multiple(preset_settings(self.model, self.preset, self.settings))
+        return model_class(self.model).size_multiple(self.chosen_settings())
 
     def config(self, height: int, width: int, channels: int) -> ModelConfig:
         """The model's config for images of this shape."""
-        settings = preset_settings(self.model, self.preset, self.settings)
+        settings = self.chosen_settings()
         return model_class(self.model).Config.make(**settings, height=height, width=width, channels=channels)
 
     def check(self) -> None:

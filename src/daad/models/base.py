@@ -115,6 +115,7 @@ class AnomalyModel(Trainable):
 
     Config: ClassVar[type[ModelConfig]]
     presets: ClassVar[Mapping[str, Preset]]
+    pool_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # defaults in an audit: images may be odd
     takes_network: ClassVar[bool] = False  # whether __init__ takes a module of the user's own after the config
 
     def __init__(self, config: ModelConfig) -> None:

@@ -80,6 +80,12 @@ class MCODConfig(ModelConfig):
     standardise: bool = Field(
         True, description="distances in units of the training images' spread, direction by direction (Mahalanobis)"
     )
+    support_fraction: float = Field(
+        1.0,
+        ge=0.5,
+        le=1,
+        description="share of the training images, the least odd, that the spread is learnt from",
+    )
     score: Literal["memory", "neighbours"] = Field(
         "memory", description="distance from what the memory gives back, or mean distance from nearest training images"
     )
@@ -141,6 +147,7 @@ class MCOD(AnomalyModel):
         "small": Preset(32, {"size": "small", "steps": 600}),
         "official": Preset(32, {**PAPER, **OFFICIAL}),
     }
+    pool_settings: ClassVar[Mapping[str, Any]] = {"support_fraction": 0.75}
     config: MCODConfig
     bank: Tensor
     seen: Tensor
@@ -254,7 +261,8 @@ class MCOD(AnomalyModel):
             kept = torch.randperm(len(features))[: config.bank_items]
             self.bank[: len(kept)] = features[kept.to(features.device)]
         if self.spread is not None:
-            self.spread.fit(features if config.score == "neighbours" else features - self.memory.read(logits))
+            rows = features if config.score == "neighbours" else features - self.memory.read(logits)
+            self.spread.fit(rows, config.support_fraction)
         self.queue.clear()
 
 

@@ -26,6 +26,7 @@ from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
 from daad.errors import DataError, ImageError
 from daad.models.base import AnomalyModel
+from daad.models.registry import model_class
 from daad.pool.duplicates import duplicate_groups
 from daad.training.checkpoint import write_atomically
 
@@ -38,6 +39,10 @@ class AuditPlan(FitPlan):
     """What decides an audit, but the images; `false_alarm_rate` and `holdout` have no part in it."""
 
     contamination: float = Field(0.05, gt=0, le=0.5)
+
+    def chosen_settings(self) -> dict[str, Any]:
+        """Those of a fit, over what the model does otherwise where its images may be odd."""
+        return {**model_class(self.model).pool_settings, **super().chosen_settings()}
 
 
 @dataclass(frozen=True)
