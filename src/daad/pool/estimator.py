@@ -38,7 +38,7 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `predict` calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
 
     Transductive: `fit_predict(X)`. One-class: `fit(X_clean)`, then `predict(X_new)`; images known to be clean are
-    better learnt from with settings={"support_fraction": 1.0}, for the default lets a quarter of them be odd.
+    better learnt from with settings={"support_fraction": 1.0}, for by default a quarter of them may be odd.
     """
 
     model_: AnomalyModel
