@@ -22,6 +22,14 @@ def model(**settings: Any) -> CCD:
     return PaDiM(PaDiMConfig.make(height=32, width=32, channels=1, size="nano", steps=4, **settings))
 
 
+def test_patches_are_a_share_of_the_short_side_and_must_show_something() -> None:
+    assert (model().config.patch_side, model(patches=8).config.patch_side) == (8, 4)
+    preset = PaDiM.presets["paper"]
+    assert PaDiMConfig.make(height=256, width=256, channels=3, **preset.settings).patch_side == 32
+    with pytest.raises(ConfigError, match=r"patches 16 leaves 2 pixels a side"):
+        model(patches=16)
+
+
 def test_the_class_of_every_row_is_the_permutation_that_made_it() -> None:
     images = torch.rand(3, 1, 32, 32)
     instances = distributions(images, "cutperm").flatten(0, 1)

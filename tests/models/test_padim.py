@@ -12,7 +12,7 @@ from torch import nn
 
 from daad import ArtifactError, ConfigError, Detector, TrainingError
 from daad.data.preprocess import to_float
-from daad.models.padim import PaDiM
+from daad.models.padim import PaDiM, PaDiMConfig
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped
@@ -64,6 +64,36 @@ class TestPaDiM(ModelContract):
         assert np.isfinite(scores).all() and scores[-1] > scores[:-1].max()
         assert not any(prediction.is_anomalous for prediction in detector.predict(images))
         assert not detector.predict_one(images[0]).is_anomalous  # in whatever company
+
+    @pytest.mark.parametrize("level", [0, 77, 255])
+    def test_what_learnt_from_equal_images_judges_any_other(self, level: int) -> None:
+        detector = self.fit(np.full((10, 32, 32, 1), level, np.uint8), backbone="random")
+        same, other = detector.decision_function(
+            np.stack([np.full((32, 32, 1), level), striped(1, 32, 32, 1)[0]]).astype(np.uint8)
+        )
+        assert same == 0 < other < np.inf
+
+    @pytest.mark.parametrize("images", [2, 12])
+    def test_maps_of_one_pixel_may_come_one_at_a_time(self, images: int) -> None:
+        found = self.fit(striped(images, 16, 16, 1), backbone="random", image_size=16, batch_size=4)
+        assert np.isfinite(found.decision_function(striped(images, 16, 16, 1))).all()
+
+    def test_a_network_that_cannot_be_sketched_is_tried_on_an_image(self) -> None:
+        class Numpy(Pyramid):
+            def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+                torch.from_numpy(images.detach().numpy())
+                return super().forward(images)
+
+        model = PaDiM(
+            PaDiMConfig.make(height=32, width=32, channels=1, size="nano", steps=1, backbone="given"), Numpy()
+        )
+        assert model.shapes == [(8, 32, 32), (8, 16, 16), (8, 8, 8)]
+
+    def test_a_network_for_other_images_is_refused_with_what_it_says(self) -> None:
+        with pytest.raises(
+            ConfigError, match=r"fails on images of shape 1 x 3 x 32 x 32 .* expected input.* 1 channels"
+        ):
+            self.fit(striped(10, 32, 32, 3), backbone="given", network=Pyramid())
 
     def test_places_that_need_more_memory_than_is_sane_are_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"4096 places of 400 features need .* raise stride"):

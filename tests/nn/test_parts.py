@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch import nn
 
 from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
 from daad.nn.discriminators import Discriminator
@@ -55,6 +56,15 @@ def test_the_discriminator_takes_any_size_and_gives_one_logit_an_image(shape: tu
     assert features.shape[:2] == (3, 5)
     assert net(images).shape == (3,)
     torch.testing.assert_close(net.classify(features), net(images))
+
+
+def test_a_batch_of_one_value_a_channel_changes_no_statistics_and_what_never_varied_is_not_scaled() -> None:
+    norm, data = nn.BatchNorm2d(2), torch.rand(8, 2, 1, 1)
+    data[:, 1] = 3.0
+    reestimate_batch_norms(norm, norm, lambda: iter([data, data[:1]]))
+    assert norm.running_mean.tolist() == pytest.approx([float(data[:, 0].mean()), 3.0])
+    assert float(norm.running_var[1]) == 1 != float(norm.running_var[0])
+    assert not norm._forward_pre_hooks and norm.momentum == 0.1
 
 
 def test_batch_norm_statistics_become_those_of_the_data() -> None:

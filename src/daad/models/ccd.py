@@ -44,9 +44,16 @@ BLOCKS: Mapping[Size, int] = {"nano": 1, "small": 1, "paper": 2}
 STEM_STRIDE: Mapping[Size, int] = {"nano": 2, "small": 2, "paper": 1}
 PROJECTION: Mapping[Size, int] = {"nano": 16, "small": 64, "paper": 128}
 HIDDEN: Mapping[Size, int] = {"nano": 16, "small": 64, "paper": 128}  # of the two riddles' heads
-PATCHES = 4  # the short side in sides of a patch
+SMALLEST_PATCH = 4  # pixels of its side
 LOCAL_PATCHES = 4  # of an image in a step, scope local
-PAPER: Mapping[str, Any] = {"size": "paper", "epochs": 2000, "learning_rate": 0.01, "colour": True, "erase": True}
+PAPER: Mapping[str, Any] = {
+    "size": "paper",
+    "epochs": 2000,
+    "learning_rate": 0.01,
+    "patches": 8,
+    "colour": True,
+    "erase": True,
+}
 SMALL: Mapping[str, Any] = {"size": "small", "steps": 400}
 LEARN, RANDOM = "ccd", "random"
 
@@ -66,6 +73,7 @@ class CCDConfig(ModelConfig):
     scope: Literal["joint", "global", "local"] = Field(
         "joint", description="joint: images, and patches for L_pos; global: images, no L_pos; local: patches alone"
     )
+    patches: int = Field(4, ge=2, le=64, description="the short side of an image in sides of a patch")
     anchors: Literal["both", "first"] = Field("both", description="views that L_con starts from; the code: first")
     temperature: float = Field(0.2, gt=0, description="tau of L_con")
     batch_size: int = Field(32, ge=2, le=4096, description="images a step; eight views of each")
@@ -83,10 +91,19 @@ class CCDConfig(ModelConfig):
             raise ConfigError("use_cla needs use_dist: without strong augmentations there is nothing to tell apart")
         return self
 
+    @model_validator(mode="after")
+    def _patches_show_something(self) -> Self:
+        if self.patch_side < SMALLEST_PATCH:
+            raise ConfigError(
+                f"patches {self.patches} leaves {self.patch_side} pixels a side, fewer than {SMALLEST_PATCH}; "
+                "lower it, or raise image_size"
+            )
+        return self
+
     @property
     def patch_side(self) -> int:
         """K, pixels of a patch's side."""
-        return min(self.height, self.width) // PATCHES
+        return min(self.height, self.width) // self.patches
 
     @property
     def asks_positions(self) -> bool:
@@ -240,12 +257,29 @@ def backbone_weights(path: Path) -> dict[str, Tensor]:
 
 
 def map_shapes(backbone: nn.Module, channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
-    """(channels, height, width) of each map that a backbone gives, found without computing anything."""
-    sketch = copy.deepcopy(backbone).to("meta").eval()
-    found = sketch(torch.empty(1, channels, height, width, device="meta"))
-    if not isinstance(found, list | tuple) or not found or not all(each.ndim == 4 for each in found):
+    """(channels, height, width) of each map that a backbone gives: found without computing anything, or where a network
+    cannot do that, from one black image. Raises ConfigError for what is no backbone for these images."""
+    shape = (1, channels, height, width)
+    try:
+        found = copy.deepcopy(backbone).to("meta").eval()(torch.empty(shape, device="meta"))
+    except Exception:  # anything may happen in a network of the user's own
+        found = _maps_of_black(copy.deepcopy(backbone).eval(), torch.zeros(shape))
+    maps = found if isinstance(found, list | tuple) else []
+    if not maps or not all(isinstance(each, Tensor) and each.ndim == 4 for each in maps):
         raise ConfigError("the network must give a list of maps (B, D, h, w), from fine to coarse")
-    return [(each.shape[1], each.shape[2], each.shape[3]) for each in found]
+    return [(each.shape[1], each.shape[2], each.shape[3]) for each in maps]
+
+
+def _maps_of_black(backbone: nn.Module, image: Tensor) -> Any:
+    try:
+        with torch.no_grad():
+            return backbone(image)
+    except Exception as error:
+        shape = " x ".join(map(str, image.shape))
+        raise ConfigError(
+            f"the network fails on images of shape {shape} (B x C x H x W): {error}; give one that takes such images, "
+            "or convert the images"
+        ) from error
 
 
 def sgd(config: CCDConfig, parameters: list[nn.Parameter]) -> Optimizer:

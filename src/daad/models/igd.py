@@ -43,6 +43,7 @@ CRITIC_MIX = 0.2
 GAUSS_OF_IMAGE, GAUSS_OF_PATCH = 0.9, 0.1
 SMALLEST_SIGMA = 1.0
 REFRESH_EPOCHS = 10
+MOST_CODES = 2**20  # of patches, held at once: 128 MiB at size small
 PAPER_EPOCHS = 256
 
 
@@ -192,6 +193,8 @@ class IGD(CCD):
             Player("generator", list(self.branches.parameters()), partial(adam, config), self.generator_loss),
             Player("critic", list(self.critics.parameters()), partial(adam, config), self.critic_loss),
         ]
+        if config.local:
+            self.thinned = max(1, images * len(self.grid) // MOST_CODES)
         every = max(1, REFRESH_EPOCHS * images // min(config.igd_batch_size, images))
         detector = Stage(
             "igd", players, steps, config.igd_batch_size, begin=self.centre, begin_every=every, end=self.finish
@@ -248,13 +251,14 @@ class IGD(CCD):
 
     @torch.no_grad()
     def centre(self, batches: Batches) -> None:
-        """c and sigma of each branch anew, from all training images; of patches, those of the grid."""
+        """c and sigma of each branch anew, from all training images; of patches, those of the grid,
+        of which some are passed over where there are more than a million."""
         codes: dict[str, list[Tensor]] = {name: [] for name in self.branches}
         for images in batches():
             codes["image"].append(self.branch("image").encode(self.frozen_pooled(images)))
             if self.config.local:
                 patches = self.grid.cut(images).flatten(0, 1)
-                codes["patch"].append(self.branch("patch").encode(self.frozen_pooled(patches)))
+                codes["patch"].append(self.branch("patch").encode(self.frozen_pooled(patches[:: self.thinned])))
         for name, parts in codes.items():
             self.branch(name).centre_on(torch.cat(parts))
 

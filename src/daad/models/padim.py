@@ -26,7 +26,8 @@ from daad.nn.gaussian_field import GaussianField, Shrinkage
 FEATURES: Mapping[Size, int] = {"nano": 12, "small": 50, "paper": 100}
 LAYERS = 3
 NO_DISTANCE = 0.5  # what float32 may make of nothing; a good image is about the root of D away
-LARGEST_FIELD = 2**30  # bytes of all the places' matrices
+NUMBER_BYTES = 20  # of a number of the matrices while they are learnt: scatter and whitening in float64, and the result
+LARGEST_FIELD = 4 * 2**30  # bytes of all the places' matrices, while they are learnt
 
 
 class PaDiMConfig(CCDConfig):
@@ -57,10 +58,11 @@ class Places(nn.Module):
         super().__init__()
         available = sum(shape[0] for shape in shapes)
         kept, places = min(features, available), size[0] * size[1]
-        if 4 * places * kept**2 > LARGEST_FIELD:
+        needed = NUMBER_BYTES * places * kept**2
+        if needed > LARGEST_FIELD:
             raise ConfigError(
-                f"{places} places of {kept} features need matrices of {4 * places * kept**2 / 2**30:.1f} GiB; "
-                "raise stride, or lower features or image_size"
+                f"{places} places of {kept} features need {needed / 2**30:.1f} GiB to learn, above "
+                f"{LARGEST_FIELD / 2**30:.0f} GiB; raise stride, or lower features or image_size"
             )
         self.size = size
         self.register_buffer("picked", torch.randperm(available)[:kept].sort().values)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+NO_VARIANCE = 1e-12  # less is rounding
+
 
 class Conv3x3(nn.Conv2d):
     """3 x 3 convolution without bias: (B, in, H, W) -> (B, out, H / stride, W / stride), rounded up.
@@ -68,19 +70,26 @@ def reestimate_batch_norms(
 ) -> None:
     """Set the running statistics of every batch norm in `module` to their plain average over `batches`.
 
-    Leaves the module in evaluation mode. A single-image batch of a 1 x 1 map has no variance and is legal here only
-    because such maps carry no batch norm in this house.
+    Leaves the module in evaluation mode. One value a channel has no variance: such a batch changes nothing. What never
+    varied is not scaled, for its variance of nothing would blow up what a new image has there.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     module.eval()
+    watches = [norm.register_forward_pre_hook(_learn_from_several) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
     for batch in batches():
-        for norm in norms:
-            norm.train()
         forward(batch)
-        module.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
+    module.eval()
+    for norm, momentum, watch in zip(norms, momenta, watches, strict=True):
+        watch.remove()
         norm.momentum = momentum
+        if norm.running_var is not None:
+            norm.running_var[norm.running_var < NO_VARIANCE] = 1.0
+
+
+def _learn_from_several(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """A batch norm takes the statistics of inputs that have more than one value a channel."""
+    norm.train(inputs[0].numel() > inputs[0].shape[1])

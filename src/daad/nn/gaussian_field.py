@@ -6,6 +6,7 @@ for MMSE Covariance Estimation, 2010 (OAS).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from daad.errors import TrainingError
 Shrinkage = Literal["oas"] | float
 SMALLEST_VARIANCE = 1e-8
 ROUNDING = 1e-4
-PLACES_AT_ONCE = 512
+PLACES_AT_ONCE = 256
 
 
 class GaussianField:
@@ -32,19 +33,20 @@ class GaussianField:
         values = features.detach().to(self.mean)
         mean = values.mean(dim=0)
         apart = (values - mean).transpose(0, 1)  # (P, B, D)
-        self._add(len(values), mean, apart.transpose(1, 2) @ apart)
+        self._add(len(values), mean, lambda part: apart[part].transpose(1, 2) @ apart[part])
 
     def merge(self, other: GaussianField) -> None:
         """Add what another field, of other images, has seen."""
-        self._add(other.count, other.mean, other.scatter)
+        self._add(other.count, other.mean, lambda part: other.scatter[part])
 
-    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+    def _add(self, count: int, mean: Tensor, scatter: Callable[[slice], Tensor]) -> None:
         total = self.count + count
         if not count:
             return
         apart = mean - self.mean
-        between = apart[:, :, None] * apart[:, None, :] * (self.count * count / total)
-        self.scatter = self.scatter + scatter + between
+        for part in parts(len(mean)):
+            between = apart[part, :, None] * apart[part, None, :] * (self.count * count / total)
+            self.scatter[part].add_(scatter(part)).add_(between)
         self.mean = self.mean + apart * (count / total)
         self.count = total
 
@@ -62,18 +64,22 @@ class GaussianField:
         """
         if not self.mean.isfinite().all() or not self.scatter.isfinite().all():
             raise TrainingError("the features of the training images are not finite; mend the network that gives them")
-        covariance = self.covariance()
-        eye = torch.eye(self.mean.shape[1]).to(covariance)
-        variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-        share = oas(covariance, self.count)[:, None, None] if shrinkage == "oas" else shrinkage
-        sound = (1 - share) * covariance + share * variance * eye
+        eye = torch.eye(self.mean.shape[1]).to(self.scatter)
+        variance = (self.scatter.diagonal(dim1=1, dim2=2) / max(self.count, 1)).mean(dim=1)[:, None, None]
         rounding = (ROUNDING * self.mean).square() + SMALLEST_VARIANCE
-        sound = sound + ridge * variance.mean() * eye + torch.diag_embed(rounding)
-        parts = []
-        for start in range(0, len(sound), PLACES_AT_ONCE):
-            lower = torch.linalg.cholesky(sound[start : start + PLACES_AT_ONCE])
-            parts.append(torch.linalg.solve_triangular(lower, eye, upper=False))
-        return torch.cat(parts)
+        found = torch.empty_like(self.scatter)
+        for part in parts(len(found)):
+            covariance = self.scatter[part] / max(self.count, 1)
+            share = oas(covariance, self.count)[:, None, None] if shrinkage == "oas" else shrinkage
+            sound = (1 - share) * covariance + share * variance[part] * eye
+            sound = sound + ridge * variance.mean() * eye + torch.diag_embed(rounding[part])
+            found[part] = torch.linalg.solve_triangular(torch.linalg.cholesky(sound), eye, upper=False)
+        return found
+
+
+def parts(places: int) -> Iterator[slice]:
+    """Some hundred places at a time: what is worked out for them must not take a multiple of the field's memory."""
+    return (slice(start, start + PLACES_AT_ONCE) for start in range(0, places, PLACES_AT_ONCE))
 
 
 def oas(covariance: Tensor, count: int) -> Tensor:
