@@ -119,7 +119,7 @@ def _cifar(path: Path, split: str) -> tuple[Ints, npt.NDArray[np.int64]]:
 
 JOBS = [
     {"dataset": dataset, "normal": normal, "model": model, "seed": seed}
-    for seed, dataset, model, normal in product(SEEDS, DATASETS, (BASELINES, *MODELS), CLASSES)
+    for seed, dataset, model, normal in product(SEEDS, DATASETS, (BASELINES, *MODELS, "mcod"), CLASSES)
 ]
 SUITE = Suite("one_class", ("dataset", "normal", "model", "seed"), JOBS, measure)
 
