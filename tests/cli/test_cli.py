@@ -322,6 +322,17 @@ def test_a_full_disk_is_one_clear_message(
     assert "x.csv: No space left on device" in capsys.readouterr().err
 
 
+def test_what_is_stopped_says_how_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("daad.audit", stopped)
+    assert run(["audit", str(tmp_path), "-o", str(tmp_path / "out")]) == 130
+    assert "stopped" in (said := capsys.readouterr().err) and "--resume" in said
+
+
 RESULTS_OF_AUDIT = {"audit.csv", "contact_sheet.png", "daad-results.json", "index.html"}
 AUDIT = ["--model", "mcod", "--image-size", "32", "--steps", "4", "--set", "size=nano", "--set", "memory-slots=4"]
 
@@ -355,7 +366,8 @@ def test_audit_of_a_pool_with_a_bad_image_goes_on_and_fails_at_the_end(mvtec_fol
     [
         (["--contamination", "0.9"], "contamination"),
         (["--drop-to", "kept.txt"], "end its name in .csv"),
-        (["--top", "0"], "show at least one"),
+        (["--top", "0"], "show 1 to 2,000"),
+        (["--top", "5000"], "show 1 to 2,000"),
         (["--set", "memory-slot=4"], "did you mean 'memory_slots'"),
     ],
 )
@@ -381,10 +393,11 @@ def test_the_list_of_what_to_keep_is_not_one_of_the_results(
     assert "is one of the results" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("mine_says", ["image,remark\na.png,keep\n", "path,label,group\na.png,remark,lot 7\n"])
 def test_a_list_of_what_to_keep_replaces_no_other_file(
-    mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mvtec_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine_says: str
 ) -> None:
     mine = tmp_path / "mine.csv"
-    mine.write_text("image,remark\na.png,keep\n")
+    mine.write_text(mine_says)
     assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), "--drop-to", str(mine), *AUDIT]) == 2
     assert "daad did not write it" in capsys.readouterr().err and "remark" in mine.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from daad.nn.spread import Spread
@@ -37,3 +38,26 @@ def test_the_nearest_of_rows_that_are_all_one_are_some_of_them() -> None:
 
 def test_a_whole_share_is_the_plain_fit_and_a_share_of_few_is_two_at_least() -> None:
     assert torch.equal(fitted(rows(9), 0.999), fitted(rows(9), 1.0)) and fitted(rows(0)[:2], 0.5).isfinite().all()
+
+
+def test_where_three_quarters_are_copies_of_one_row_all_rows_give_the_units() -> None:
+    data = rows(1)
+    data[20:] = data[20] + 1e-4 * torch.randn(180, 3)
+    assert torch.equal(fitted(data, 0.75), fitted(data, 1.0)) and fitted(data, 0.75).max() < 200
+
+
+@pytest.mark.parametrize("support_fraction", [1.0, 0.75])
+def test_a_row_that_was_learnt_from_is_as_far_as_if_it_had_not_been(support_fraction: float) -> None:
+    torch.manual_seed(0)
+    data, whole = torch.randn(80, 16) * torch.linspace(0.2, 2, 16), Spread(16)
+    whole.fit(data, support_fraction)
+    seen = whole(data - whole.bias).square().sum(dim=1)
+    learnt = seen.argsort()[: int(whole.count)]
+    expected = seen.double()
+    for row in learnt:
+        others = Spread(16)
+        others.fit(data[learnt[learnt != row]])
+        expected[row] = others(data[row] - others.bias).square().sum()
+    found = whole.unseen(seen)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.02)
+    assert (found[learnt] > seen[learnt]).all() and len(learnt) == 80 * support_fraction

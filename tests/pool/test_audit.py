@@ -48,6 +48,11 @@ def test_a_pool_may_hold_odd_images_and_the_user_has_the_last_word() -> None:
     assert (share(), share(support_fraction=0.9), fitted.model.config.support_fraction) == (0.75, 0.9, 1.0)
 
 
+def test_a_small_pool_of_good_images_has_none_that_stands_far_apart() -> None:
+    found = daad.audit(striped(30, 32, 32, 1), **TINY)
+    assert found.rows[0].deviations < 12 and sum(row.deviations > 3 for row in found.rows) <= 6
+
+
 def test_any_model_can_audit() -> None:
     audit = daad.audit(pool(), model="ae", size="nano", steps=40, image_size=32)
     assert {row.name for row in audit.rows[:3]} == {"array[0]", "array[1]", "array[2]"}
@@ -91,6 +96,13 @@ def test_the_table_has_every_image_once(folder: Path, tmp_path: Path) -> None:
     assert sorted(row["name"] for row in rows) == sorted(path.name for path in folder.iterdir())
     assert [row["rank"] for row in rows] == [*map(str, range(1, 41)), ""]
     assert "broken.png" in rows[-1]["error"]
+
+
+def test_where_most_images_are_copies_the_others_stand_apart_and_ties_are_told() -> None:
+    images = np.concatenate([pool(odd=1)[:12], np.repeat(pool()[20:21], 28, axis=0)])
+    tied = daad.audit(images, contamination=0.5, **TINY)
+    assert tied.rows[0].deviations > 1 and tied.rows[-1].distance == "+0.0 sd"
+    assert tied.ties == 28 and daad.audit(pool(), **TINY).ties == 0
 
 
 def test_images_without_a_path_cannot_be_listed(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 import daad
 from daad import ConfigError, ImageError
+from tests.images import striped
 from tests.pool.test_audit import pool
 
 TINY = {"steps": 30, "settings": {"size": "nano", "memory_slots": 4, "batch_size": 16}}
@@ -30,6 +32,36 @@ def test_clean_training_images_judge_new_ones() -> None:
     scores = detector.decision_function(images)
     np.testing.assert_allclose(scores, detector.score_samples(images) - detector.offset_)
     assert ((scores < 0) == (detector.predict(images) == -1)).all()
+
+
+def test_learnt_from_clean_images_the_threshold_holds_for_new_ones() -> None:
+    images = striped(240, 32, 32, 1)
+    clean, new = images[:80], images[80:]
+    rates = {
+        novelty: (daad.MCODDetector(contamination=0.2, novelty=novelty, **TINY).fit(clean).predict(new) == -1).mean()
+        for novelty in (False, True)
+    }
+    assert rates[True] < min(0.4, rates[False])
+    with pytest.raises(ConfigError, match="novelty=False"):
+        daad.MCODDetector(novelty=True, **TINY).fit_predict(clean)
+    with pytest.raises(ImageError, match=r"array\[3\]"):
+        broken = clean / np.float32(255)
+        broken[3, 0, 0] = np.nan
+        daad.MCODDetector(novelty=True, **TINY).fit(broken)
+
+
+def test_a_search_over_a_pipeline_judges_images_that_it_did_not_learn_from() -> None:
+    rows = pool().reshape(40, -1).astype(float)
+    rows[0] *= 1.1  # beyond what the scaler has seen, when it is in the held-out fold
+    detector = daad.MCODDetector(image_shape=(32, 32), contamination=3 / 40, **{**TINY, "steps": 4})
+    search = GridSearchCV(
+        make_pipeline(MinMaxScaler(clip=True), detector),
+        {"mcoddetector__contamination": [0.05, 0.3]},
+        scoring=lambda fitted, fold, *_: -(fitted.predict(fold) == -1).mean(),
+        cv=2,
+        error_score="raise",
+    )
+    assert search.fit(rows).predict(rows).shape == (40,)
 
 
 def test_it_works_at_the_end_of_a_pipeline_of_rows() -> None:
@@ -57,7 +89,9 @@ def test_the_official_mode_is_there() -> None:
     ("options", "data", "message"),
     [
         ({"mode": "best"}, pool(), "mode 'best'"),
-        ({"contamination": 0.7}, pool(), "contamination"),
+        ({"contamination": 0.7}, pool(), "contamination 0.7"),
+        ({"contamination": float("nan"), "novelty": True}, pool(), "contamination nan"),
+        ({"settings": ["size"]}, pool(), "give a dict"),
         ({}, pool().reshape(40, -1), "image_shape"),
         ({"image_shape": (8, 8)}, pool().reshape(40, -1), "has 64 numbers, rows of X have 1024"),
         ({"image_shape": (-1, -1, 1024)}, pool().reshape(40, -1), "image_shape"),

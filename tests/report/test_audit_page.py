@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from PIL import Image
 import daad
 from daad.pool.audit import Audit
 from daad.report.audit_page import write_audit
-from daad.report.sheet import CAPTION, CELL, COLUMNS
+from daad.report.sheet import CAPTION, CELL, COLUMNS, Cell, contact_sheet
 from tests.images import save_png, striped
 
 
@@ -50,6 +52,19 @@ def test_the_contact_sheet_has_a_cell_for_each_image(audit: Audit, tmp_path: Pat
     write_audit(audit, tmp_path, top=COLUMNS + 1)
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         assert sheet.size == (COLUMNS * CELL, 2 * (CELL + CAPTION))
+
+
+def test_a_caption_keeps_letters_beyond_ascii() -> None:
+    cells = [Cell(np.zeros((8, 8, 3), np.uint8), "#1", name) for name in ("ß", "?", "ü")]
+    captions = [np.asarray(contact_sheet([cell]))[CELL + 15 :, :CELL] for cell in cells]
+    assert not any(np.array_equal(captions[1], other) for other in (captions[0], captions[2]))
+
+
+def test_an_image_that_nowhere_exceeds_the_pool_shows_its_own_highest_place(audit: Audit, tmp_path: Path) -> None:
+    high = replace(audit, map_threshold=1e9)
+    text = write_audit(high, tmp_path, top=3).read_text()
+    pairs = re.findall(r'class="pair">\s*<img src="([^"]+)"[^>]*>\s*<img src="([^"]+)"', text)
+    assert len(pairs) == 3 and all(image != heat for image, heat in pairs)
 
 
 def test_of_near_duplicates_one_is_shown(audit: Audit, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ app = App(
     version=__version__,
     help="Learn what good looks like from your own good images; tell of new ones whether something is wrong, where, "
     "and how sure that is.",
+    suppress_keyboard_interrupt=False,  # we say that it stopped, and how it goes on
     help_epilogue="Exit status: 0 ok; 1 failed, or some images could not be judged; 2 bad usage or settings.",
 )
 app.command("daad.cli.fit:fit", help="Learn a detector from a folder of good images.")
@@ -62,6 +63,6 @@ def run(arguments: list[str]) -> int:
         print(f"daad: {error}", file=sys.stderr)
         return BAD_USAGE if isinstance(error, ConfigError) else FAILED
     except KeyboardInterrupt:
-        print("daad: stopped", file=sys.stderr)
+        print("daad: stopped; what learns or searches goes on where it was with --resume", file=sys.stderr)
         return INTERRUPTED
     return status if isinstance(status, int) else OK

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from daad.cli.fit import model_settings, run_folder, size
 
+MOST_SHOWN = 2000  # beyond that the contact sheet alone takes more than 340 MB
 WRITTEN = ("audit.csv", "contact_sheet.png", "index.html")
 
 
@@ -37,7 +39,8 @@ def audit(
     Parameters
     ----------
     data
-        A folder of images, an MVTec-style folder (its train/good), or a CSV or Parquet manifest.
+        A folder of images, an MVTec-style folder (its train/good), or a CSV or Parquet manifest: all its rows where
+        none has a label, else those that are labelled good; none of a test split.
     output
         A folder for audit.csv, contact_sheet.png and index.html. The image cache, checkpoints and log go beside it, to
         OUTPUT.run, which may be deleted afterwards.
@@ -46,7 +49,7 @@ def audit(
     contamination
         Share of the images to call suspect, above 0 and at most 0.5. It moves no score.
     top
-        Images shown on the contact sheet and the page.
+        Images shown on the contact sheet and the page, at most 2,000.
     model
         One of those that `daad models` lists: daad looks for odd places in images, mcod for odd images as wholes.
     preset
@@ -76,8 +79,8 @@ def audit(
     from daad.pool.audit import is_own_manifest
     from daad.report.audit_page import write_audit
 
-    if top < 1:
-        raise ConfigError(f"--top {top}: show at least one image")
+    if not 1 <= top <= MOST_SHOWN:
+        raise ConfigError(f"--top {top}: show 1 to {MOST_SHOWN:,} images; audit.csv has them all")
     if drop_to is not None:
         if drop_to.suffix.lower() != ".csv":
             raise ConfigError(f"--drop-to {drop_to}: the manifest is a CSV file; end its name in .csv")
@@ -104,11 +107,16 @@ def audit(
         )
     page = write_audit(found, output, top=top)
     for row in found.rows[:5]:
-        print(f"#{row.rank:<3} {row.deviations:+6.1f} sd  {row.name}")
+        print(f"#{row.rank:<3} {row.distance:>9}  {row.name}")
     for failure in found.failures:
         print(f"left out: {failure.reason}", file=sys.stderr)
+    if found.ties:
+        print(
+            f"{found.ties} images have the score where the suspects end; which of them are suspect is arbitrary",
+            file=sys.stderr,
+        )
     print(f"report: {page}")
     if drop_to is not None:
         kept = found.write_kept(drop_to)
-        print(f"{drop_to}: {kept} of {len(found.rows)} images kept; daad fit {drop_to} --output DETECTOR")
+        print(f"{drop_to}: {kept} of {len(found.rows)} images kept; daad fit {quote(str(drop_to))} --output DETECTOR")
     return 1 if found.failures else 0

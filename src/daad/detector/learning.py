@@ -22,7 +22,7 @@ from daad.data.preprocess import Preprocess, to_float
 from daad.data.sample import Failure, Sample
 from daad.detector.plan import FitPlan, Progress, RunOptions
 from daad.detector.wanted import readable, wanted
-from daad.errors import ConfigError, DataError
+from daad.errors import ConfigError, DataError, ImageError
 from daad.models.base import AnomalyModel
 from daad.training.loop import RunFolder, TrainingSummary, train
 
@@ -44,7 +44,7 @@ def make_ready(
     data: Any, plan: FitPlan, options: RunOptions, report: Progress, network: nn.Module | None = None
 ) -> Ready:
     """Read the training images of `data`, or tiles of them, and build the model for their shape; what cannot be read
-    becomes a failure."""
+    becomes a failure, or with `options.strict` an ImageError."""
     plan.check()
     tiling = plan.tiling()
     found = readable(read_layout(data, split="train"), tiling)
@@ -60,7 +60,10 @@ def make_ready(
         windows=part.windows,
         progress=lambda done, total: report("read", done, total),
     )
-    return Ready(model, preprocess, cached, [*found.failures, *cached.failures], part.whole)
+    failures = [*found.failures, *cached.failures]
+    if options.strict and failures:
+        raise ImageError(failures[0].reason)
+    return Ready(model, preprocess, cached, failures, part.whole)
 
 
 @dataclass(frozen=True)

@@ -86,12 +86,14 @@ def check_accelerator(name: str) -> None:
 
 
 class RunOptions(Settings):
-    """Where a run keeps its cache, checkpoints and log, and whether it goes on from there."""
+    """Where a run keeps its cache, checkpoints and log, and whether it goes on from there; `strict`: an image that
+    cannot be read is an ImageError, and not left out."""
 
     folder: Path | None = None
     resume: bool = False
     checkpoint_every: int = Field(200, ge=1)
     cache: bool = True
+    strict: bool = False
 
 
 def silent(phase: str, done: int, total: int, /) -> None:

@@ -132,6 +132,11 @@ class AnomalyModel(Trainable):
         A stopped training goes on only with the same ones."""
         return {}
 
+    def unseen_scores(self, scores: Tensor) -> Tensor:
+        """The scores (N,) of all training images, each as if it had not been learnt from, as far as the model can tell:
+        what an audit ranks by."""
+        return scores
+
     @abstractmethod
     def forward(self, images: Tensor) -> Output:
         """Score float images (B, C, H, W) in [0, 1]; no side effects, exportable."""

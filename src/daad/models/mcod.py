@@ -183,6 +183,10 @@ class MCOD(AnomalyModel):
         whole = F.interpolate(places, images.shape[-2:], mode="bilinear", align_corners=False)
         return Output(apart.mean(dim=1), whole[:, 0], None)
 
+    def unseen_scores(self, scores: Tensor) -> Tensor:
+        """See the base; of the memory's distances, which are those of the spread."""
+        return scores if self.spread is None or self.config.score == "neighbours" else self.spread.unseen(scores)
+
     def measured(self, rows: Tensor) -> Tensor:
         """Rows (..., D) in the units of the score."""
         return rows if self.spread is None else self.spread(rows)

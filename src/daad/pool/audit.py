@@ -11,11 +11,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import Field
 
 from daad.data.cache import CachedImages
@@ -24,15 +26,17 @@ from daad.data.sample import Failure, Sample, printable
 from daad.detector.learning import learn, make_ready, part_of, told_of
 from daad.detector.plan import FitPlan, Progress, RunOptions, silent
 from daad.detector.scorer import score_all
-from daad.errors import DataError, ImageError
+from daad.errors import DataError
 from daad.models.base import AnomalyModel
 from daad.models.registry import model_class
 from daad.pool.duplicates import duplicate_groups
 from daad.training.checkpoint import write_atomically
 
 SCORING_BATCH = 32
-KEPT_COLUMNS = ("path", "label", "group")  # of the manifest of what is not suspect
+KEPT_COLUMNS = ("path", "label", "group", "audit_rank")  # the last tells our manifest from a user's own
 NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
+NORMAL_MEAN = 1.2533  # and of its mean absolute deviation
+SAME = 1e-4  # by which scores may differ that are one but for rounding
 
 
 class AuditPlan(FitPlan):
@@ -48,7 +52,11 @@ class AuditPlan(FitPlan):
 @dataclass(frozen=True)
 class PoolRow:
     """An image of the pool: its rank (1 is the most suspect), raw score, its distance from the median score in
-    standard deviations (robust), whether it is among the suspect share, and its group of near-duplicates."""
+    standard deviations, whether it is among the suspect share, and its group of near-duplicates.
+
+    The score is that of an image which was not learnt from, as far as the model can tell (`unseen_scores`). The
+    standard deviation is that of the median distance, or where more than half of the scores are equal of the mean.
+    """
 
     rank: int
     name: str
@@ -57,6 +65,11 @@ class PoolRow:
     suspect: bool
     group: int
     group_size: int
+
+    @property
+    def distance(self) -> str:
+        """`deviations` in words."""
+        return f"{round(self.deviations, 1) + 0.0:+.1f} sd"
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,14 @@ class Audit:
         """What is not suspect, by name."""
         both = [(row, sample) for row, sample in zip(self.rows, self.samples, strict=True) if not row.suspect]
         return iter(sorted(both, key=lambda item: item[0].name))
+
+    @property
+    def ties(self) -> int:
+        """How many images have the score at which the suspects end, where not all of those are suspect and they are
+        more than one in a hundred; else 0."""
+        last = min(row.score for row in self.rows if row.suspect)
+        tied = [row.suspect for row in self.rows if isclose(row.score, last, rel_tol=SAME)]
+        return 0 if all(tied) or 100 * len(tied) <= len(self.rows) else len(tied)
 
     def write_csv(self, path: str | Path) -> None:
         """All rows, and the images that could not be read, with the reason."""
@@ -106,7 +127,7 @@ class Audit:
                 unlisted.append(row.name)
                 continue
             group = sample.group or (f"near-duplicates {row.group}" if 1 < sizes[row.group] <= len(kept) / 2 else "")
-            writer.writerow({"path": at, "label": "good", "group": group})
+            writer.writerow({"path": at, "label": "good", "group": group, "audit_rank": row.rank})
         write_atomically(place, content.getvalue().encode())
         if unlisted:
             raise DataError(
@@ -129,15 +150,10 @@ def is_own_manifest(path: Path) -> bool:
         return file.readline(100).rstrip() in (b"", ",".join(KEPT_COLUMNS).encode())
 
 
-def audit_pool(
-    data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None, *, strict: bool = False
-) -> Audit:
-    """Rank a pool; see `daad.audit` for the arguments and errors. `strict`: an image that cannot be read is an
-    ImageError."""
+def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:
+    """Rank a pool; see `daad.audit` for the arguments and errors."""
     report = progress or silent
     ready = make_ready(data, plan, options, report)
-    if strict and ready.failures:
-        raise ImageError(ready.failures[0].reason)
     cached = ready.cached
     if len(cached.samples) < 2:
         raise DataError(f"found one usable image, {cached.samples[0].name}; an audit compares images, give more")
@@ -146,6 +162,7 @@ def audit_pool(
         summary = learn(ready.model, whole, plan, options, ready.preprocess, report)
     model = ready.model.requires_grad_(False).eval()
     scores, peaks = map(np.array, zip(*score_all(model, ready.preprocess, _batches(cached, report)), strict=True))
+    scores = model.unseen_scores(torch.from_numpy(scores)).numpy()
     groups = duplicate_groups(cached.images)
     order = np.lexsort((np.arange(len(scores)), -scores))
     provenance = {
@@ -182,7 +199,10 @@ def _rows(
     suspects = min(round(contamination * len(scores)) or 1, len(scores) - 1)
     sizes = np.bincount(groups)
     middle = np.median(scores)
-    spread = NORMAL_SPREAD * np.median(np.abs(scores - middle))
+    apart = np.abs(scores - middle)
+    spread = NORMAL_SPREAD * np.median(apart)
+    if spread <= SAME * apart.max():
+        spread = NORMAL_MEAN * apart.mean()
     deviations = (scores - middle) / spread if spread > 0 else np.zeros_like(scores)
     return [
         PoolRow(

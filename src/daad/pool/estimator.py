@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
-from daad.detector.plan import RunOptions
+from daad.detector.fitting import fit
+from daad.detector.plan import FitPlan, RunOptions
 from daad.detector.scorer import score_all
 from daad.detector.stream import batched, prepared, samples_of
 from daad.errors import ConfigError, ImageError
@@ -37,8 +38,12 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     released code's constants at full length, "stable" ours. `contamination` is the share of the training images that
     `predict` calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
 
-    Transductive: `fit_predict(X)`. One-class: `fit(X_clean)`, then `predict(X_new)`; images known to be clean are
-    better learnt from with settings={"support_fraction": 1.0}, for by default a quarter of them may be odd.
+    Transductive, `novelty` False: `fit_predict(X)`, by scores as if each image had not been learnt from; `predict`
+    takes every image for a new one and may differ. One-class, `novelty` True: `fit(X_clean)` learns from four fifths of
+    images known to be good and sets the threshold on the rest, so that `predict(X_new)` calls about `contamination` of
+    new good images outliers.
+
+    In a pipeline give scalers that keep to [0, 1] for new images too: `MinMaxScaler(clip=True)`.
     """
 
     model_: AnomalyModel
@@ -49,6 +54,7 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         mode: Literal["stable", "official"] = "stable",
         contamination: float = 0.1,
+        novelty: bool = False,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
         steps: int | None = None,
@@ -57,6 +63,7 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.mode = mode
         self.contamination = contamination
+        self.novelty = novelty
         self.image_shape = image_shape
         self.image_size = image_size
         self.steps = steps
@@ -65,29 +72,58 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from images without labels; `y` is ignored. Raises DataError, ConfigError, ImageError."""
+        self._check()
+        if self.novelty:
+            plan = FitPlan.make(**self._plan(), false_alarm_rate=self.contamination)
+            fitted = fit(self._images(X), plan, RunOptions(strict=True))
+            self.model_, self.preprocess_ = fitted.model, fitted.preprocess
+            self.offset_ = -fitted.calibration.threshold
+        else:
+            self._audit(self._images(X))
+        return self._fitted_to(X)
+
+    def _audit(self, images: Any) -> dict[str, float]:
+        """Learn from a pool; minus the score of each image, as if it had not been learnt from."""
+        audit = audit_pool(
+            images, AuditPlan.make(**self._plan(), contamination=self.contamination), RunOptions(strict=True)
+        )
+        self.model_, self.preprocess_ = audit.model, audit.preprocess
+        scores = {row.name: -row.score for row in audit.rows}
+        self.offset_ = float(np.quantile(list(scores.values()), self.contamination))
+        return scores
+
+    def _check(self) -> None:
+        """ConfigError for parameters that make no sense."""
         if not isinstance(self.random_state, Integral):
             raise ConfigError(f"random_state {self.random_state!r}: give a whole number, from which all chance follows")
         if self.mode not in ("stable", "official"):
             raise ConfigError(f"mode {self.mode!r}: use 'stable' or 'official'")
+        if not 0 < self.contamination <= 0.5:
+            raise ConfigError(f"contamination {self.contamination!r}: give a share above 0 and at most 0.5")
+        if not isinstance(self.settings, Mapping | None):
+            raise ConfigError(f"settings {self.settings!r}: give a dict of the model's settings by name")
+
+    def _plan(self) -> dict[str, Any]:
+        """What decides either way of learning."""
         length = {} if self.steps is None else {"steps": self.steps, "epochs": None}
-        plan = AuditPlan.make(
-            model="mcod",
-            preset={"stable": "small", "official": "official"}[self.mode],
-            contamination=self.contamination,
-            image_size=self.image_size,
-            seed=int(self.random_state),
-            settings={**length, **(self.settings or {})},
-        )
-        audit = audit_pool(self._images(X), plan, RunOptions(), strict=True)
-        self.model_, self.preprocess_ = audit.model, audit.preprocess
-        scores = np.array([row.score for row in audit.rows])
-        self.offset_ = float(np.quantile(-scores, self.contamination))
-        return self._fitted_to(X)
+        return {
+            "model": "mcod",
+            "preset": {"stable": "small", "official": "official"}[self.mode],
+            "image_size": self.image_size,
+            "seed": int(self.random_state),
+            "settings": {**length, **(self.settings or {})},
+        }
 
     def fit_predict(self, X: Any, y: Any = None) -> npt.NDArray[np.int64]:
-        """Learn from images, and -1 for the outliers and 1 for the inliers among the same images (N,)."""
+        """Learn from images, and -1 for the outliers and 1 for the inliers among the same images (N,); of a pool, so
+        ConfigError where `novelty` is True."""
+        if self.novelty:
+            raise ConfigError("fit_predict judges the images it learns from; set novelty=False, or fit, then predict")
+        self._check()
         samples = read_layout(self._images(X), split="train")
-        return self.fit(samples)._fitted_to(X).predict(samples)
+        scores = self._audit(samples)
+        self._fitted_to(X)
+        return np.where([scores[sample.name] < self.offset_ for sample in samples], -1, 1)
 
     def score_samples(self, X: Any) -> Floats:
         """Minus the MCOD score of each image (N,): the lower, the more of an outlier."""

@@ -26,6 +26,7 @@ from daad.report.sheet import Cell, write_contact_sheet
 MAX_LISTED = 200
 MAX_GROUPS = 24
 MAX_ALIKE = 6
+NEAR_PEAK = 0.9  # of a map's highest value: its strongest place
 COPY = 1e-3  # by which the scores of a picture and its copy may differ
 
 
@@ -63,6 +64,7 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
         suspects=[Shown(row, data_uri(image, limit), data_uri(heat, limit)) for row, image, heat in pictures],
         groups=[[Shown(row, data_uri(image, limit)) for row, image in group] for group in groups],
         group_count=_group_count(audit),
+        groups_found=counted(_group_count(audit), "group"),
         failures={"Images left out": audit.failures, "Images ranked but not shown": not_shown},
         max_listed=MAX_LISTED,
         provenance=list(tables.flat(audit.provenance)),
@@ -95,7 +97,8 @@ def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[R
     values = audit.preprocess.map_to_image(scored.anomaly_map[0], (image.shape[0], image.shape[1]))
     shape = display_shape(*image.shape[:2])
     small = np.array(Image.fromarray(display_rgb(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS))
-    return small, overlay(small, map_at(values, shape), audit.map_threshold)
+    at_display = map_at(values, shape)
+    return small, overlay(small, at_display, min(audit.map_threshold, NEAR_PEAK * float(at_display.max())))
 
 
 def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, RGB]]]:
@@ -113,16 +116,25 @@ def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, 
 
 def _cell(row: PoolRow, picture: RGB) -> Cell:
     alike = f"  +{row.group_size - 1} alike" if row.group_size > 1 else ""
-    return Cell(picture, f"#{row.rank}  {row.deviations:+.1f} sd{alike}", row.name, row.suspect)
+    return Cell(picture, f"#{row.rank}  {row.distance}{alike}", row.name, row.suspect)
 
 
 def _headline(audit: Audit) -> str:
     suspects = sum(row.suspect for row in audit.rows)
     share = 100 * audit.provenance["contamination"]
+    ties = audit.ties
+    tied = (
+        f" {ties:,} images have the same score where the suspects end: which of them are is arbitrary." if ties else ""
+    )
     return (
         f"{suspects:,} of {len(audit.rows):,} images are called suspect: the {share:.3g} % least like the rest. "
-        "That share was asked for, not found; look at the pictures and judge where the odd ones end."
+        f"That share was asked for, not found; look at the pictures and judge where the odd ones end.{tied}"
     )
+
+
+def counted(number: int, name: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str, str]]:
@@ -130,7 +142,7 @@ def _tiles(audit: Audit) -> list[tuple[str, str, str]]:
     return [
         ("Images ranked", f"{len(audit.rows):,}", f"model {audit.provenance['model']}"),
         ("Suspect", f"{sum(row.suspect for row in audit.rows):,}", "highest scores"),
-        ("Near-duplicates", f"{extra:,}", f"beyond the first, in {_group_count(audit):,} groups"),
+        ("Near-duplicates", f"{extra:,}", f"beyond the first, in {counted(_group_count(audit), 'group')}"),
         ("Left out", f"{len(audit.failures):,}", "could not be read"),
     ]
 

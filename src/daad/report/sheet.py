@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from daad.report.heat import RGB, own_picture
@@ -28,7 +29,7 @@ def contact_sheet(cells: Sequence[Cell]) -> Image.Image:
     """The cells in order, six a row; an empty sheet is one white row."""
     rows = max(1, -(-len(cells) // COLUMNS))
     sheet = Image.new("RGB", (COLUMNS * CELL, rows * (CELL + CAPTION)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(_font(), 11)
     for place, cell in enumerate(cells):
         left, top = place % COLUMNS * CELL, place // COLUMNS * (CELL + CAPTION)
         image = Image.fromarray(cell.picture)
@@ -44,9 +45,14 @@ def write_contact_sheet(cells: Sequence[Cell], path: Path) -> None:
     contact_sheet(cells).save(path, pnginfo=own_picture(path.name))
 
 
+def _font() -> Path:
+    """DejaVu Sans, which matplotlib brings along: Pillow's own font knows no letter beyond ASCII."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
 def _shortened(name: str, font: Any) -> str:
     """The end of a name, as much as fits beneath a picture."""
-    text = name.encode("ascii", "replace").decode()
+    text = name.encode("utf-8", "replace").decode()
     while len(text) > 4 and font.getlength(text) > CELL - MARGIN:
         text = "..." + text[4:].lstrip(".")
     return text
