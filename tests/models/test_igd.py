@@ -68,6 +68,14 @@ class TestIGD(ModelContract):
         branch.centre_on(codes * 1e-3)
         assert float(branch.sigma) == 1
 
+    def test_of_very_many_patches_some_give_the_centre(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        counts: list[int] = []
+        model = self.tiny()
+        model.kept_codes, images = 0.5, torch.rand(40, 1, 32, 32)
+        monkeypatch.setattr(model.branches["patch"], "centre_on", lambda codes: counts.append(len(codes)))
+        model.centre(lambda: iter(images.split(8)))
+        assert 0.4 < counts[0] / (40 * len(model.grid)) < 0.6
+
     def test_both_players_of_a_step_learn_from_the_same_views_and_the_next_step_from_new_ones(self) -> None:
         model, drawn = self.tiny(), []
         model.views_of, draw = (lambda images: drawn.append(draw(images)) or drawn[-1]), model.views_of

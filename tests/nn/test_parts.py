@@ -67,6 +67,13 @@ def test_a_batch_of_one_value_a_channel_changes_no_statistics_and_what_never_var
     assert not norm._forward_pre_hooks and norm.momentum == 0.1
 
 
+def test_a_failure_while_statistics_are_taken_leaves_nothing_behind() -> None:
+    norm = nn.BatchNorm2d(2)
+    with pytest.raises(RuntimeError):
+        reestimate_batch_norms(norm, norm, lambda: iter([torch.rand(8, 3, 4, 4)]))
+    assert not norm._forward_pre_hooks and norm.momentum == 0.1 and not norm.training
+
+
 def test_batch_norm_statistics_become_those_of_the_data() -> None:
     block = ConvBNReLU(1, 4)
     data = [torch.rand(8, 1, 16, 16) for _ in range(3)]

@@ -40,10 +40,11 @@ def test_a_whole_share_is_the_plain_fit_and_a_share_of_few_is_two_at_least() -> 
     assert torch.equal(fitted(rows(9), 0.999), fitted(rows(9), 1.0)) and fitted(rows(0)[:2], 0.5).isfinite().all()
 
 
-def test_where_three_quarters_are_copies_of_one_row_all_rows_give_the_units() -> None:
-    data = rows(1)
-    data[20:] = data[20] + 1e-4 * torch.randn(180, 3)
-    assert torch.equal(fitted(data, 0.75), fitted(data, 1.0)) and fitted(data, 0.75).max() < 200
+def test_a_cluster_of_far_rows_does_not_widen_the_units_of_the_others() -> None:
+    data = 0.004 * rows(0)
+    data[:10, 0], data[10:16, 2] = 1.4, data[10:16, 2] + 0.03
+    found = fitted(data, 0.75)
+    assert found[:10].min() > found[10:16].max() and found[10:16].min() > 3 * found[16:].max()
 
 
 @pytest.mark.parametrize("support_fraction", [1.0, 0.75])
@@ -61,3 +62,12 @@ def test_a_row_that_was_learnt_from_is_as_far_as_if_it_had_not_been(support_frac
     found = whole.unseen(seen)
     torch.testing.assert_close(found, expected, rtol=0.03, atol=0.02)
     assert (found[learnt] > seen[learnt]).all() and len(learnt) == 80 * support_fraction
+
+
+def test_fewer_rows_than_dimensions_keep_the_odd_one_first() -> None:
+    torch.manual_seed(0)
+    data, spread = torch.randn(20, 64), Spread(64)
+    data[7] *= 2
+    spread.fit(data, 0.75)
+    found = spread.unseen(spread(data - spread.bias).square().sum(dim=1))
+    assert found.isfinite().all() and int(found.argmax()) == 7

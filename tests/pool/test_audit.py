@@ -13,6 +13,7 @@ import pytest
 import daad
 from daad import ConfigError, DataError
 from daad.data.layouts import read_layout
+from daad.pool.audit import PoolRow
 from tests.images import save_png, striped
 
 TINY = {"model": "mcod", "size": "nano", "steps": 30, "memory_slots": 4, "batch_size": 16, "image_size": 32}
@@ -103,6 +104,13 @@ def test_where_most_images_are_copies_the_others_stand_apart_and_ties_are_told()
     tied = daad.audit(images, contamination=0.5, **TINY)
     assert tied.rows[0].deviations > 1 and tied.rows[-1].distance == "+0.0 sd"
     assert tied.ties == 28 and daad.audit(pool(), **TINY).ties == 0
+
+
+@pytest.mark.parametrize(
+    ("deviations", "words"), [(-0.04, "+0.0 sd"), (2.34, "+2.3 sd"), (-1.2, "-1.2 sd"), (8e9, "over +1,000 sd")]
+)
+def test_a_distance_is_said_in_a_few_words(deviations: float, words: str) -> None:
+    assert PoolRow(1, "a", 1.0, deviations, True, 0, 1).distance == words
 
 
 def test_images_without_a_path_cannot_be_listed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 import daad
 from daad import ConfigError, ImageError
+from daad.data.sample import Sample
 from tests.images import striped
 from tests.pool.test_audit import pool
 
@@ -32,6 +33,12 @@ def test_clean_training_images_judge_new_ones() -> None:
     scores = detector.decision_function(images)
     np.testing.assert_allclose(scores, detector.score_samples(images) - detector.offset_)
     assert ((scores < 0) == (detector.predict(images) == -1)).all()
+
+
+def test_images_that_share_a_name_are_judged_each_by_its_own_score() -> None:
+    samples = [Sample(image, "cam.png", 0) for image in pool()]
+    found = daad.MCODDetector(contamination=3 / 40, **TINY).fit_predict(samples)
+    assert np.flatnonzero(found == -1).tolist() == [0, 1, 2]
 
 
 def test_learnt_from_clean_images_the_threshold_holds_for_new_ones() -> None:

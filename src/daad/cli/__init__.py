@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError
 from daad import __version__
 from daad.errors import ConfigError, DaadError
 
+RESUMABLE = (["fit"], ["audit"], ["search"], ["detect", "fit"])
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = App(
@@ -63,6 +64,7 @@ def run(arguments: list[str]) -> int:
         print(f"daad: {error}", file=sys.stderr)
         return BAD_USAGE if isinstance(error, ConfigError) else FAILED
     except KeyboardInterrupt:
-        print("daad: stopped; what learns or searches goes on where it was with --resume", file=sys.stderr)
+        goes_on = arguments[:1] in RESUMABLE or arguments[:2] in RESUMABLE
+        print(f"daad: stopped{'; the same with --resume goes on where it was' if goes_on else ''}", file=sys.stderr)
         return INTERRUPTED
     return status if isinstance(status, int) else OK

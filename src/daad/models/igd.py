@@ -171,6 +171,7 @@ class IGD(CCD):
             self.branches["patch"] = Branch(feature, config, side, side)
             self.critics["patch"] = Critic(config.channels, CRITIC[config.size])
             self.grid = PatchGrid(height, width, side, max(1, side // 2))
+            self.kept_codes = 1.0
         self.blur = GaussianBlur(config.map_sigma, height, width)
         self._step: tuple[Tensor, dict[str, tuple[Tensor, Tensor]]] | None = None
 
@@ -194,7 +195,7 @@ class IGD(CCD):
             Player("critic", list(self.critics.parameters()), partial(adam, config), self.critic_loss),
         ]
         if config.local:
-            self.thinned = max(1, images * len(self.grid) // MOST_CODES)
+            self.kept_codes = min(1.0, MOST_CODES / (images * len(self.grid)))
         every = max(1, REFRESH_EPOCHS * images // min(config.igd_batch_size, images))
         detector = Stage(
             "igd", players, steps, config.igd_batch_size, begin=self.centre, begin_every=every, end=self.finish
@@ -252,13 +253,15 @@ class IGD(CCD):
     @torch.no_grad()
     def centre(self, batches: Batches) -> None:
         """c and sigma of each branch anew, from all training images; of patches, those of the grid,
-        of which some are passed over where there are more than a million."""
+        or a million of them by chance."""
         codes: dict[str, list[Tensor]] = {name: [] for name in self.branches}
         for images in batches():
             codes["image"].append(self.branch("image").encode(self.frozen_pooled(images)))
             if self.config.local:
                 patches = self.grid.cut(images).flatten(0, 1)
-                codes["patch"].append(self.branch("patch").encode(self.frozen_pooled(patches[:: self.thinned])))
+                if self.kept_codes < 1:
+                    patches = patches[torch.rand(len(patches)) < self.kept_codes]
+                codes["patch"].append(self.branch("patch").encode(self.frozen_pooled(patches)))
         for name, parts in codes.items():
             self.branch(name).centre_on(torch.cat(parts))
 

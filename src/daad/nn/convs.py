@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NO_VARIANCE = 1e-12  # less is rounding
+NO_VARIANCE = 1e-12  # of 1 and the square of the mean: less is rounding
 
 
 class Conv3x3(nn.Conv2d):
@@ -76,18 +76,21 @@ def reestimate_batch_norms(
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     module.eval()
-    watches = [norm.register_forward_pre_hook(_learn_from_several) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
-    for batch in batches():
-        forward(batch)
-    module.eval()
-    for norm, momentum, watch in zip(norms, momenta, watches, strict=True):
-        watch.remove()
-        norm.momentum = momentum
-        if norm.running_var is not None:
-            norm.running_var[norm.running_var < NO_VARIANCE] = 1.0
+    watches = [norm.register_forward_pre_hook(_learn_from_several) for norm in norms]
+    try:
+        for batch in batches():
+            forward(batch)
+    finally:
+        module.eval()
+        for norm, momentum, watch in zip(norms, momenta, watches, strict=True):
+            watch.remove()
+            norm.momentum = momentum
+    for norm in norms:
+        if norm.running_mean is not None and norm.running_var is not None:
+            norm.running_var[norm.running_var < NO_VARIANCE * (1 + norm.running_mean.square())] = 1.0
 
 
 def _learn_from_several(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:

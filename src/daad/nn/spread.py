@@ -14,7 +14,6 @@ from daad.nn.gaussian_field import GaussianField, oas
 
 CONCENTRATIONS = 10  # at most; a few are enough
 SMALLEST_REST = 1e-6  # of the covariance, once a row's own part is taken out
-COPIES = 1e-3  # of the variance of all rows: what has less is copies of one
 
 
 class Spread(nn.Module):
@@ -32,12 +31,11 @@ class Spread(nn.Module):
         self.register_buffer("bias", torch.zeros(width))
         self.register_buffer("whitening", torch.eye(width))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
-        self.register_buffer("shrinkage", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("shrinkage", torch.zeros(()))
 
     def fit(self, rows: Tensor, support_fraction: float = 1.0) -> None:
         """Learn both; of all rows, or of that share of them which lies nearest by what is learnt, so that a few odd
-        rows do not stretch the units they are measured in. Of all where those are copies of one row, for then there is
-        no unit among them. Raises TrainingError for rows that are not finite."""
+        rows do not stretch the units they are measured in. Raises TrainingError for rows that are not finite."""
         self._fit(rows)
         support, kept = max(2, round(support_fraction * len(rows))), None
         for _ in range(CONCENTRATIONS if support < len(rows) else 0):
@@ -45,9 +43,6 @@ class Spread(nn.Module):
             if kept is not None and torch.equal(nearest, kept):
                 return
             kept = nearest
-            if rows[kept].var(dim=0).sum() < COPIES * rows.var(dim=0).sum():
-                self._fit(rows)
-                return
             self._fit(rows[kept])
 
     def _fit(self, rows: Tensor) -> None:
@@ -62,7 +57,8 @@ class Spread(nn.Module):
         """The |V (row - bias)|^2 (N,) of the rows of `fit`, each as if it had not been among those that were learnt
         from: these draw mean and covariance towards them, above all where they are few, and look nearer than they are.
 
-        The `count` smallest are of what was learnt from; the rest stays. The shrinkage is taken as it is.
+        The `count` smallest are of what was learnt from, as the steps of `fit` leave it; the rest stays. Share and
+        level of the shrinkage are taken as they are, which is rough where there are fewer rows than dimensions.
         """
         count, width = int(self.count), len(self.bias)
         found = distances.double().clone()

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ from daad.training.checkpoint import write_atomically
 SCORING_BATCH = 32
 KEPT_COLUMNS = ("path", "label", "group", "audit_rank")  # the last tells our manifest from a user's own
 NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
+FAR = 1000  # standard deviations, beyond which a number says no more
 NORMAL_MEAN = 1.2533  # and of its mean absolute deviation
-SAME = 1e-4  # by which scores may differ that are one but for rounding
+SAME = 1e-6  # of the mean distance from the median: scores that differ by less are one but for rounding
 
 
 class AuditPlan(FitPlan):
@@ -69,16 +69,18 @@ class PoolRow:
     @property
     def distance(self) -> str:
         """`deviations` in words."""
-        return f"{round(self.deviations, 1) + 0.0:+.1f} sd"
+        return f"over +{FAR:,} sd" if self.deviations > FAR else f"{round(self.deviations, 1) + 0.0:+.1f} sd"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A ranked pool, most suspect first; `samples` in the same order. `map_threshold` is what the highest value of an
-    anomaly map exceeds in the suspect share of the images."""
+    """A ranked pool, most suspect first; `samples` in the same order, and `order` says where each stood among the
+    images that could be read. `map_threshold` is what the highest value of an anomaly map exceeds in the suspect share
+    of the images."""
 
     rows: list[PoolRow]
     samples: list[Sample]
+    order: list[int]
     failures: list[Failure]
     model: AnomalyModel
     preprocess: Preprocess
@@ -96,7 +98,8 @@ class Audit:
         """How many images have the score at which the suspects end, where not all of those are suspect and they are
         more than one in a hundred; else 0."""
         last = min(row.score for row in self.rows if row.suspect)
-        tied = [row.suspect for row in self.rows if isclose(row.score, last, rel_tol=SAME)]
+        apart = np.abs([row.score - self.rows[len(self.rows) // 2].score for row in self.rows])
+        tied = [row.suspect for row in self.rows if abs(row.score - last) <= SAME * apart.mean()]
         return 0 if all(tied) or 100 * len(tied) <= len(self.rows) else len(tied)
 
     def write_csv(self, path: str | Path) -> None:
@@ -179,7 +182,7 @@ def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progre
     rows = _rows([sample.name for sample in cached.samples], scores, groups, order, plan.contamination)
     samples = [cached.samples[i] for i in order]
     map_threshold = float(np.quantile(peaks, 1 - plan.contamination))
-    return Audit(rows, samples, ready.failures, model, ready.preprocess, map_threshold, provenance)
+    return Audit(rows, samples, order.tolist(), ready.failures, model, ready.preprocess, map_threshold, provenance)
 
 
 def _batches(cached: CachedImages, report: Progress) -> Iterator[Any]:
@@ -201,7 +204,7 @@ def _rows(
     middle = np.median(scores)
     apart = np.abs(scores - middle)
     spread = NORMAL_SPREAD * np.median(apart)
-    if spread <= SAME * apart.max():
+    if spread <= SAME * apart.mean():
         spread = NORMAL_MEAN * apart.mean()
     deviations = (scores - middle) / spread if spread > 0 else np.zeros_like(scores)
     return [

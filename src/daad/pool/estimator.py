@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
 from daad.detector.fitting import fit
 from daad.detector.plan import FitPlan, RunOptions
@@ -36,12 +35,12 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `X` is an array (N, H, W[, C]), uint8, uint16, bool or floats in [0, 1]; rows (N, H * W * C), as transformers give
     them, with `image_shape` (H, W[, C]); or anything else that `daad.Detector.fit` takes. `mode` "official" has the
     released code's constants at full length, "stable" ours. `contamination` is the share of the training images that
-    `predict` calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
+    `fit_predict` calls outliers. `settings` are those of the model; `image_size` and `steps` None: the preset's.
 
     Transductive, `novelty` False: `fit_predict(X)`, by scores as if each image had not been learnt from; `predict`
     takes every image for a new one and may differ. One-class, `novelty` True: `fit(X_clean)` learns from four fifths of
-    images known to be good and sets the threshold on the rest, so that `predict(X_new)` calls about `contamination` of
-    new good images outliers.
+    images known to be good and sets the threshold on the rest, so that `predict(X_new)` calls on average at most
+    `contamination` of new good images outliers, or 1 / (n + 1) where the n held-out ones are too few for less.
 
     In a pipeline give scalers that keep to [0, 1] for new images too: `MinMaxScaler(clip=True)`.
     """
@@ -54,12 +53,12 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         mode: Literal["stable", "official"] = "stable",
         contamination: float = 0.1,
-        novelty: bool = False,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
         steps: int | None = None,
         settings: dict[str, Any] | None = None,
         random_state: int = 0,
+        novelty: bool = False,
     ) -> None:
         self.mode = mode
         self.contamination = contamination
@@ -79,17 +78,18 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             self.model_, self.preprocess_ = fitted.model, fitted.preprocess
             self.offset_ = -fitted.calibration.threshold
         else:
-            self._audit(self._images(X))
+            self._learn_pool(self._images(X))
         return self._fitted_to(X)
 
-    def _audit(self, images: Any) -> dict[str, float]:
-        """Learn from a pool; minus the score of each image, as if it had not been learnt from."""
+    def _learn_pool(self, images: Any) -> Floats:
+        """Learn from a pool; minus the score of each image (N,), as if it had not been learnt from."""
         audit = audit_pool(
             images, AuditPlan.make(**self._plan(), contamination=self.contamination), RunOptions(strict=True)
         )
         self.model_, self.preprocess_ = audit.model, audit.preprocess
-        scores = {row.name: -row.score for row in audit.rows}
-        self.offset_ = float(np.quantile(list(scores.values()), self.contamination))
+        scores = np.empty(len(audit.rows))
+        scores[audit.order] = [-row.score for row in audit.rows]
+        self.offset_ = float(np.quantile(scores, self.contamination))
         return scores
 
     def _check(self) -> None:
@@ -120,10 +120,9 @@ class MCODDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if self.novelty:
             raise ConfigError("fit_predict judges the images it learns from; set novelty=False, or fit, then predict")
         self._check()
-        samples = read_layout(self._images(X), split="train")
-        scores = self._audit(samples)
+        scores = self._learn_pool(self._images(X))
         self._fitted_to(X)
-        return np.where([scores[sample.name] < self.offset_ for sample in samples], -1, 1)
+        return np.where(scores < self.offset_, -1, 1)
 
     def score_samples(self, X: Any) -> Floats:
         """Minus the MCOD score of each image (N,): the lower, the more of an outlier."""

@@ -86,7 +86,8 @@ def _leading(audit: Audit) -> Iterator[tuple[PoolRow, Sample]]:
 
 
 def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[RGB, RGB] | None:
-    """The image and its overlay at the size of display; a failure is recorded where the file has gone or changed."""
+    """The image and its overlay at the size of display, where nothing exceeds the pool's threshold with one of the
+    image's own; a failure is recorded where the file has gone or changed."""
     try:
         image = decode(sample.image, name=sample.name)
         prepared = audit.preprocess.apply(image, name=sample.name)
