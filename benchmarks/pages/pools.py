@@ -88,20 +88,19 @@ def outliers_part(rows: list[Row]) -> list[str]:
 
 
 def by_share(rows: list[Row]) -> list[str]:
-    """AUROC by the share p over all data sets, from seeds that are whole: what is compared, and one seed of it all."""
-    parts = []
-    for kept in (
-        lambda row: row["method"] in outliers.COMPARED,
-        lambda row: row["seed"] == outliers.SEEDS[0] and row["method"] != "daad",
-    ):
-        done = whole(list(filter(kept, rows)), list(filter(kept, outliers.JOBS)), ("seed",))
-        if done:
-            seeds = ", ".join(map(str, sorted({row["seed"] for row in done})))
-            flat = [{**found, "share": str(found["share"])} for row in done for found in scores_of(row)]
-            columns = [str(share) for share in sorted(outliers.SHARES)]
-            found = table(flat, columns, at("auroc"), down="method", across="share")
-            parts += [f"### AUROC by the share p, all three data sets, seeds {seeds}\n", found]
-    return parts
+    """AUROC by the share p over all data sets, from seeds that are whole."""
+
+    def compared(row: Row) -> bool:
+        return bool(row["method"] != outliers.AT_ONE_SHARE)
+
+    done = whole(list(filter(compared, rows)), list(filter(compared, outliers.JOBS)), ("seed",))
+    if not done:
+        return []
+    seeds = ", ".join(map(str, sorted({row["seed"] for row in done})))
+    flat = [{**found, "share": str(found["share"])} for row in done for found in scores_of(row)]
+    columns = [str(share) for share in sorted(outliers.SHARES)]
+    found = table(flat, columns, at("auroc"), down="method", across="share")
+    return [f"### AUROC by the share p, all three data sets, seeds {seeds}\n", found]
 
 
 def whole(rows: list[Row], jobs: Sequence[Row], fields: Sequence[str]) -> list[Row]:
