@@ -39,6 +39,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.ccd --data $(DATA)
 	$(BIN)/python -m benchmarks.quick --data $(DATA)
 	$(BIN)/python -m benchmarks.outliers --data $(DATA)
+	$(BIN)/python -m benchmarks.outliers_paper --data $(DATA) --only "method=baselines,mcod small"
 	$(BIN)/python -m benchmarks.scenes --data $(DATA)
 	$(BIN)/python -m benchmarks.huge
 	$(BIN)/python -m benchmarks.two_stages --data $(DATA)

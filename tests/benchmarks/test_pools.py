@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks.pages.pools import by_share, whole
+from benchmarks.pages.pools import by_share, length_part, whole
+from benchmarks.suite import one_row
 from sklearn.covariance import OAS
 
-from benchmarks import audits, outliers
+from benchmarks import audits, outliers, outliers_paper
 from daad import audit
 from daad.models.base import Preset
 from daad.models.daad import DAADPlus
@@ -93,3 +94,40 @@ def test_shares_are_compared_by_seeds_that_are_whole_at_every_share() -> None:
     assert heading.rstrip().endswith("seeds 0, 1")
     assert "| mcod | **0.500** ± 0.000 | **0.500** ± 0.000 | **0.500** ± 0.000 | **0.500** |" in found
     assert "daad" not in found
+
+
+def test_long_trainings_are_shown_by_data_sets_that_are_whole() -> None:
+    provenance = {"machine": "m", "threads": 1, "python": "3", "commit": "c", "versions": {"torch": "2"}}
+    rows = [
+        {**job, "scores": {"score": {"auroc": 0.5, "aupr_outliers": 0.25}}, "device": "a GPU", "provenance": provenance}
+        for job in outliers_paper.JOBS
+        if (job["method"], job["dataset"], job["normal"]) != ("mcod paper", "mnist", 0)
+    ]
+    page = "\n".join(length_part(rows))
+    assert "| mcod paper | – | **0.500** ± 0.000 | **0.500** ± 0.000 | – |" in page
+    assert "on a GPU." in page
+    assert "Not measured" in "\n".join(length_part([]))
+
+
+class TestThePapersLength:
+    @pytest.fixture(autouse=True)
+    def images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pool, classes = striped(40, 32, 32, 1), np.arange(40) % 2
+        monkeypatch.setattr(outliers_paper, "load", lambda data, dataset, split: (pool, classes))
+        monkeypatch.setattr(MCOD, "presets", {name: Preset(32, TINY) for name in ("small", "paper", "official")})
+
+    def measured(self, tmp_path: Path, method: str) -> dict[str, Any]:
+        return one_row(outliers_paper.SUITE, tmp_path, {"dataset": "mnist", "normal": 0, "method": method, "seed": 0})
+
+    def test_preset_small_is_measured_on_a_cpu(self, tmp_path: Path) -> None:
+        row = self.measured(tmp_path, "mcod small")
+        assert (row["images"], row["outliers"], row["device"], row["train_steps"]) == (22, 2, "CPU", 3)
+        assert row["scores"].keys() == {"score"}
+
+    def test_the_baselines_are_those_of_the_other_suite(self, tmp_path: Path) -> None:
+        found = self.measured(tmp_path, outliers.TRIVIAL)["scores"]
+        assert "pixel-knn" in found and "pixel-mahalanobis, robust" in found
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="here it would be measured")
+    def test_the_wide_network_is_not_run_without_a_gpu(self, tmp_path: Path) -> None:
+        assert "no CUDA device" in self.measured(tmp_path, "mcod official")["error"]

@@ -41,6 +41,16 @@ MEASURED = {
     },
     "screw": {"image_auroc", "brightness_rank_correlation", "train_seconds", "last_losses"},
     "outliers": {"scores", "images", "outliers", "train_seconds", "last_losses"},
+    "outliers_paper": {
+        "scores",
+        "images",
+        "outliers",
+        "device",
+        "train_seconds",
+        "train_steps",
+        "precision",
+        "last_losses",
+    },
     "audits": {"images", "mixed_in"},
     "ccd": {"test", "held_out", "train_seconds", "train_steps", "last_losses"},
     "quick": {"test"},
@@ -76,6 +86,7 @@ MEASURED = {
 }
 OF_BASELINES = {
     "outliers": {"scores", "images", "outliers"},
+    "outliers_paper": {"scores", "images", "outliers"},
     "ladder": {"image_auroc", "baselines"},
     "one_class": {"image_auroc", "images"},
     "scenes": {"scores", "tiles"},
