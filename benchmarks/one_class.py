@@ -2,8 +2,9 @@
 
     python -m benchmarks.one_class --data FOLDER
 
-Preset `small` at 32 pixels on 1,000 seeded training images of the class; every test image of all ten classes. The
-CIFAR-10 copy is coded as JPEG and holds 1,000 + 500 images a class, so its figures compare in tendency only.
+Preset `small` at 32 pixels on 1,000 seeded training images of the class: models learn from 800 and keep 200 for the
+threshold, baselines have all; every test image of all ten classes. The CIFAR-10 copy is coded as JPEG and holds
+1,000 + 500 images a class, so its figures compare in tendency only.
 """
 
 from __future__ import annotations

@@ -113,12 +113,12 @@ def conditions(rows: Sequence[Row], total: int) -> str:
     """Machine, threads, commit, versions and seeds, from the rows themselves; how many runs there are of `total`."""
     done = measured(rows)
 
-    def seen(of: Callable[[Row], Any]) -> str:
-        return ", ".join(sorted({str(of(row)) for row in done}))
+    def seen(of: Callable[[Row], Any], between: str = ", ") -> str:
+        return between.join(sorted({str(of(row)) for row in done}))
 
     return (
         f"*{len(done)} of {total} runs; seeds {seen(lambda r: r['seed'])}; "
-        f"{seen(lambda r: r['provenance']['machine'])}, "
+        f"{seen(lambda r: r['provenance']['machine'], ' and ')}, "
         f"{seen(lambda r: r['provenance']['threads'])} thread a run; torch "
         f"{seen(lambda r: r['provenance']['versions']['torch'])}, Python {seen(lambda r: r['provenance']['python'])}; "
         f"commit {seen(lambda r: r['provenance']['commit'])}.*\n"

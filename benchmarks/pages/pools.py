@@ -42,7 +42,7 @@ LENGTH = """## MCOD at the size and length of its paper
 
 The same protocol with p = 0.1 and up to 2,000 images of the class: presets `paper` (our form) and `official` (the
 released constants), a WideResNet-10-4 for 200 epochs of batches of 256. *mcod small* is the default preset on the same
-pools. A mean stands only where all five classes of every data set were run.
+pools. A figure stands only where all five classes of the data set were run.
 """
 AUDITS = """## Auditing good images
 
@@ -87,7 +87,7 @@ def outliers_part(rows: list[Row]) -> list[str]:
             table(first, outliers.DATASETS, at(name), down="method", across="dataset"),
         ]
     parts += by_share(measured(rows))
-    alike = [row for row in done if "prototype_cosine" in row and row["share"] == outliers.SHARES[0]]
+    alike = [row for row in measured(rows) if "prototype_cosine" in row]
     if alike:
         cosines = table(alike, outliers.DATASETS, at("prototype_cosine"), down="method", across="dataset", best=None)
         parts += ["### How alike the ten prototypes of the memory are: mean cosine between two\n", cosines]

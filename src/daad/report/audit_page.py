@@ -42,8 +42,8 @@ class Shown:
 def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
     """Write the three files to `folder`, with the `top` most suspect images shown, and return the path of the page.
 
-    Of near-duplicates the most suspect one is shown, with the number of the others; a suspect image is always shown,
-    unless it is a copy of one that is.
+    Of near-duplicates the most suspect one is shown, with the number of the others, and those of another score that
+    are suspect too.
     """
     target = Path(folder)
     mark(target, AUDIT)
