@@ -24,7 +24,7 @@ def folder_of(data: Path, category: str) -> Path:
 
 def test_samples(folder: Path) -> list[Sample]:
     """Every labelled test image, in the order in which an evaluation goes through them."""
-    from daad.detector.evaluation import labelled
+    from daad.runtime.evaluation import labelled
 
     return labelled(folder)
 

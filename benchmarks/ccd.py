@@ -41,7 +41,7 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro_0.3")
 def measure(data: Path, job: Job) -> Row:
     """Both detectors on one rung's backbone."""
     from daad import Detector
-    from daad.nn.lite0 import Lite0
+    from daad.features.lite0 import Lite0
 
     folder, settings, seed = folder_of(data, job["category"]), RUNGS[job["rung"]], job["seed"]
     network = Lite0() if job["rung"] == LITE0 else None

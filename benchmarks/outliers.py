@@ -40,7 +40,7 @@ Scores = npt.NDArray[np.float64]
 
 def measure(data: Path, job: Job) -> Row:
     """How well one method ranks one pool."""
-    from daad.pool.contaminate import contaminate
+    from benchmarks.contaminate import contaminate
 
     images, labels = load(data, job["dataset"], "train")
     rows, odd = contaminate(labels, job["normal"], job["share"], job["seed"], normals=NORMALS)
@@ -85,7 +85,7 @@ def prototype_cosine(model: Any) -> float:
 
 def official() -> dict[str, Any]:
     """The released constants."""
-    from daad.models.mcod import OFFICIAL
+    from daad.models.mcod.model import OFFICIAL
 
     return dict(OFFICIAL)
 
@@ -96,7 +96,7 @@ def encoded(model: Any, images: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float6
     import torch
 
     from daad.data.preprocess import to_float
-    from daad.nn.spread import Spread
+    from daad.models.mcod.whitening import Spread
 
     with torch.inference_mode():
         parts = [model.encoder(torch.from_numpy(to_float(images[i : i + 64])))[1::2] for i in range(0, len(images), 64)]
@@ -147,8 +147,8 @@ def robust_mahalanobis(rows: npt.NDArray[Any]) -> Scores:
     """The same in the space that the rows span, with mean and covariance of three quarters of them, as MCOD has it."""
     import torch
 
-    from daad.models.mcod import MCOD
-    from daad.nn.spread import Spread
+    from daad.models.mcod.model import MCOD
+    from daad.models.mcod.whitening import Spread
 
     left, lengths, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     turned = torch.from_numpy(left * lengths).float()

@@ -35,7 +35,7 @@ METHODS = (TRIVIAL, *PRESETS)
 
 def measure(data: Path, job: Job) -> Row:
     """How well one method ranks one pool."""
-    from daad.pool.contaminate import contaminate
+    from benchmarks.contaminate import contaminate
 
     images, labels = load(data, job["dataset"], "train")
     there = int((labels == job["normal"]).sum())

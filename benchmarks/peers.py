@@ -51,7 +51,7 @@ def measure(data: Path, job: Job) -> Row:
     from daad.data.layouts import read_layout
     from daad.data.preprocess import Preprocess
     from daad.data.splits import hold_out
-    from daad.detector.evaluation import evaluate, labelled
+    from daad.runtime.evaluation import evaluate, labelled
 
     folder = folder_of(data, job["category"])
     peer, side = PEERS[job["model"]]

@@ -20,7 +20,7 @@ def papers_score(model: str) -> dict[str, Any]:
 def reading(detector: Any, changes: dict[str, Any]) -> Any:
     """The same weights under other settings of the score."""
     from daad import Detector
-    from daad.artifact.build import build
+    from daad.models.build import build
 
     twin = build(detector.name, {**detector.model.config.model_dump(), **changes})
     state = detector.model.state_dict()

@@ -188,7 +188,7 @@ def of_ranks(ranks: Floats, tiles: int) -> dict[str, float]:
 
 def strips(detector: Any, folder: Path) -> Row:
     """How well tiles that touch a mask come before all other tiles of the test images."""
-    from daad.scan.candidates import deviations
+    from daad.search.candidates import deviations
 
     labels, scores = [], {}
     for sample in test_samples(folder):

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from benchmarks.machine import provenance
-from daad.artifact.build import build, preset_settings
 from daad.data.cache import cache_images
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
+from daad.models.build import build, preset_settings
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 ROUNDS = 9

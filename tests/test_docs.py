@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from daad.boxes.scod import SCOD
 from daad.cli import run
-from daad.detection.scod import SCOD
 from daad.models.base import Preset
 from daad.models.registry import MODELS, model_class
-from tests.detection.conftest import write_data
+from tests.boxes.conftest import write_data
 from tests.images import save_png, spotted, striped
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ def test_the_commands_of_a_page_work_in_its_order(page: Path, place: Path) -> No
 
 def test_the_readme_shows_every_verb() -> None:
     verbs = {arguments[0] for arguments in commands(ROOT / "README.md")}
-    assert verbs >= {"audit", "fit", "predict", "evaluate", "search", "detect", "models", "info"}
+    assert verbs >= {"audit", "fit", "predict", "evaluate", "search", "boxes", "models", "info"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,46 +9,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from daad.audit.audit import Audit
+    from daad.boxes.detector import BoxDetector
+    from daad.boxes.evaluation import BoxEvaluation
+    from daad.boxes.prediction import BoxPrediction, Detection
     from daad.data.preprocess import Preprocess
     from daad.data.sample import Sample
-    from daad.detection.detector import BoxDetector
-    from daad.detection.evaluation import BoxEvaluation
-    from daad.detection.prediction import BoxPrediction, Detection
     from daad.detector.detector import Detector
-    from daad.detector.evaluation import Evaluation
     from daad.errors import ArtifactError, ConfigError, DaadError, DataError, ImageError, TrainingError
     from daad.metrics.intervals import Interval
     from daad.models.base import AnomalyModel
-    from daad.pool.audit import Audit
-    from daad.pool.estimator import MCODDetector
-    from daad.scan.candidates import Candidate
-    from daad.scan.search import Search
+    from daad.runtime.evaluation import Evaluation
     from daad.scoring.calibration import Calibration
     from daad.scoring.prediction import Prediction, Region
+    from daad.search.candidates import Candidate
+    from daad.search.search import Search
+    from daad.sklearn import MCODDetector
 
 _HOMES = {
     "AnomalyModel": "daad.models.base",
     "ArtifactError": "daad.errors",
-    "Audit": "daad.pool.audit",
-    "BoxDetector": "daad.detection.detector",
-    "BoxEvaluation": "daad.detection.evaluation",
-    "BoxPrediction": "daad.detection.prediction",
+    "Audit": "daad.audit.audit",
+    "BoxDetector": "daad.boxes.detector",
+    "BoxEvaluation": "daad.boxes.evaluation",
+    "BoxPrediction": "daad.boxes.prediction",
     "Calibration": "daad.scoring.calibration",
-    "Candidate": "daad.scan.candidates",
+    "Candidate": "daad.search.candidates",
     "ConfigError": "daad.errors",
     "DaadError": "daad.errors",
     "DataError": "daad.errors",
-    "Detection": "daad.detection.prediction",
+    "Detection": "daad.boxes.prediction",
     "Detector": "daad.detector.detector",
-    "Evaluation": "daad.detector.evaluation",
+    "Evaluation": "daad.runtime.evaluation",
     "ImageError": "daad.errors",
     "Interval": "daad.metrics.intervals",
-    "MCODDetector": "daad.pool.estimator",
+    "MCODDetector": "daad.sklearn",
     "Prediction": "daad.scoring.prediction",
     "Preprocess": "daad.data.preprocess",
     "Region": "daad.scoring.prediction",
     "Sample": "daad.data.sample",
-    "Search": "daad.scan.search",
+    "Search": "daad.search.search",
     "TrainingError": "daad.errors",
 }
 
@@ -118,8 +118,8 @@ def audit(
     """
     from pathlib import Path
 
-    from daad.detector.plan import RunOptions
-    from daad.pool.audit import AuditPlan, audit_pool
+    from daad.audit.audit import AuditPlan, audit_pool
+    from daad.detector.options import RunOptions
 
     plan = AuditPlan.make(
         model=model,
@@ -165,8 +165,8 @@ def search(
     from pathlib import Path
 
     from daad.detector.detector import Detector
-    from daad.scan.search import SearchPlan, search_scenes
-    from daad.scan.sources import scene_samples
+    from daad.search.search import SearchPlan, search_scenes
+    from daad.search.sources import scene_samples
 
     plan = SearchPlan.make(
         top=top,

@@ -15,9 +15,9 @@ from sklearn.covariance import OAS
 from benchmarks import audits, outliers, outliers_paper
 from daad import audit
 from daad.models.base import Preset
-from daad.models.daad import DAADPlus
-from daad.models.mcod import MCOD
-from daad.nn.spread import Spread
+from daad.models.daad.model import DAADPlus
+from daad.models.mcod.model import MCOD
+from daad.models.mcod.whitening import Spread
 from tests.benchmarks.test_suites import NANO
 from tests.images import save_png, spotted, striped
 

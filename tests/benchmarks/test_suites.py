@@ -21,7 +21,7 @@ from benchmarks import ladder, one_class, paper_preset, peers, suite, sweep
 from daad import Detector
 from daad.data.preprocess import to_float
 from daad.models.base import Preset
-from daad.models.daad import DAAD, DAADPlus
+from daad.models.daad.model import DAAD, DAADPlus
 from daad.nn.losses import squared_error_per_image
 from tests.images import save_png, spotted, striped
 

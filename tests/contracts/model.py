@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from daad import Detector, ImageError, TrainingError
-from daad.artifact.build import build
 from daad.data.preprocess import to_float
 from daad.models.base import AnomalyModel
+from daad.models.build import build
 from daad.training.loop import train
 from tests.images import striped
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daad.data.boxes import read_boxes
+from daad.data.box_set import read_boxes
 from daad.data.coco import CocoBox, CocoImage, coco_body, write_coco
 from tests.images import save_png, striped
 

@@ -13,7 +13,7 @@ from PIL import Image
 from daad import ImageError, Sample
 from daad.data import raster_scene, scenes
 from daad.data.decode import decode
-from daad.data.gaps import broad, filled
+from daad.data.no_data import broad, filled
 from daad.data.scenes import open_scene, probe_scene
 from daad.data.tiles import Window
 

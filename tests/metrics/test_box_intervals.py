@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daad.metrics.box_intervals import box_intervals
-from daad.metrics.boxes import Boxes, box_quality
-from tests.metrics.test_boxes import boxes, drawn
+from daad.metrics.box_quality import Boxes, box_quality
+from tests.metrics.test_box_quality import boxes, drawn
 
 
 @settings(deadline=None, max_examples=25)

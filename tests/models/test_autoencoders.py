@@ -9,9 +9,9 @@ import torch
 from scipy import ndimage
 
 from daad import ConfigError
-from daad.artifact.build import build
 from daad.models import autoencoders
 from daad.models.autoencoders import AE, MemAE
+from daad.models.build import build
 from tests.contracts.model import ModelContract
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from daad import ConfigError, Detector
-from daad.models.daad import DAAD, DAADPlus, legal_patches
+from daad.models.daad.model import DAAD, DAADPlus, legal_patches
 from daad.nn.losses import squared_error_per_image
 from tests.contracts.model import ModelContract
 from tests.images import striped

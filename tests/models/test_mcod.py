@@ -14,7 +14,7 @@ from sklearn.covariance import OAS
 
 from daad import ConfigError
 from daad.data.preprocess import to_float
-from daad.models.mcod import MCOD, OFFICIAL
+from daad.models.mcod.model import MCOD, OFFICIAL
 from daad.training.loop import train
 from tests.contracts.model import ModelContract
 from tests.images import striped

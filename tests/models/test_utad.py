@@ -10,7 +10,7 @@ import torch
 
 from daad import ConfigError
 from daad.data.preprocess import to_float
-from daad.models.utad import UTAD, Pictures
+from daad.models.utad.model import UTAD, Pictures
 from daad.nn.losses import gaussian_divergence
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes

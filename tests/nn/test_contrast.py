@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from daad.models.mcod.momentum_encoder import follow, shadow_of
 from daad.nn.losses import info_nce, nt_xent
-from daad.nn.shadow import follow, shadow_of
-from daad.nn.views import RandomViews
+from daad.nn.weak_augmentations import RandomViews
 
 
 def test_nt_xent_is_the_sum_of_its_definition() -> None:

@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from daad.models.daad.discriminator import Discriminator
 from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
-from daad.nn.discriminators import Discriminator
 from daad.nn.error_maps import GaussianBlur, RunningMoments, squared_error_map
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
 

@@ -10,8 +10,8 @@ import pytest
 from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
-from daad.detector.evaluation import evaluate
 from daad.errors import ImageError
+from daad.runtime.evaluation import evaluate
 from daad.scoring.calibration import Calibration
 from daad.scoring.prediction import Prediction
 from daad.scoring.regions import find_regions
@@ -85,5 +85,5 @@ def detector():
 @pytest.fixture
 def evaluated(monkeypatch):
     """Evaluate samples as `Detector.evaluate` does, without a folder."""
-    monkeypatch.setattr("daad.detector.evaluation.labelled", list)
+    monkeypatch.setattr("daad.runtime.evaluation.labelled", list)
     return lambda detector, samples: evaluate(detector.predict, samples)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import daad
-from daad.pool.audit import Audit
+from daad.audit.audit import Audit
 from daad.report.audit_page import write_audit
 from daad.report.sheet import CAPTION, CELL, COLUMNS, Cell, contact_sheet
 from tests.images import save_png, striped

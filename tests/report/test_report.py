@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from daad.data.sample import Failure, Sample
-from daad.detector.evaluation import Row
 from daad.errors import ConfigError
 from daad.report.cases import choose, data_uri, display_shape, map_at
 from daad.report.report import write_report
 from daad.report.tables import headline, metric_table
+from daad.runtime.evaluation import Row
 from tests.report.conftest import GreyDetector, defective, good
 
 SAMPLES = [*map(good, range(12)), *map(defective, range(10)), defective(3, with_mask=False, defect="dent")]

@@ -17,7 +17,7 @@ SCHEMA = 1
 MAX_MANIFEST_BYTES = 64 * 2**20
 KINDS = {  # what a saved thing is, and which command reads it
     "daad-detector": "a detector of anomalies, for daad predict",
-    "daad-box-detector": "a detector of boxes, for daad detect",
+    "daad-box-detector": "a detector of boxes, for daad boxes",
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from daad.artifact.manifest import MAX_MANIFEST_BYTES, is_manifest
 from daad.errors import ArtifactError
+from daad.files import beside
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -87,11 +88,6 @@ def is_ours(folder: Path) -> bool:
 def is_leftover(path: Path) -> bool:
     """Whether this is a temporary or a backup of ours inside a detector's folder."""
     return _LEFTOVER.fullmatch(path.name) is not None
-
-
-def beside(path: Path, ending: str = "tmp") -> Path:
-    """A name next to `path` that nobody else uses: processes in two containers may have the same number."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
 
 
 def _try_folder(path: Path) -> None:

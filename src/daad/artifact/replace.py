@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import secrets
 import shutil
 import zipfile
@@ -18,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from daad.artifact.manifest import AnyManifest
-from daad.artifact.place import FILES, beside, check_replaceable, is_leftover
+from daad.artifact.place import FILES, check_replaceable, is_leftover
 from daad.artifact.read import read_contents
 from daad.errors import ArtifactError
+from daad.files import beside, write_synced
 
 ATTEMPTS = 5
 _NO_RENAMING = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -46,7 +46,7 @@ def put_zip(path: Path, contents: Contents) -> None:
             archive.writestr(zipfile.ZipInfo(name), content)
     temporary = beside(path)
     try:
-        _write(temporary, buffer.getvalue())
+        write_synced(temporary, buffer.getvalue())
         temporary.replace(path)
     except OSError as error:
         if not path.is_file() or error.errno not in _NO_RENAMING:
@@ -87,7 +87,7 @@ def _swap(path: Path, contents: Contents) -> None:
     try:
         new.mkdir()
         for name, content in contents.items():
-            _write(new / name, content)
+            write_synced(new / name, content)
         if path.exists():
             path.rename(old)
         new.rename(path)
@@ -121,7 +121,7 @@ def _put_inside(folder: Path, contents: Contents) -> None:
         for name in FILES:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, old[name])
-            _write(new[name], contents[name])
+            write_synced(new[name], contents[name])
     except BaseException:
         _unlink(*new.values(), *old.values())
         raise
@@ -153,9 +153,9 @@ def _overwrite(path: Path, content: bytes) -> None:
     """Write a file that cannot be replaced, such as one that is mounted by itself."""
     before = path.read_bytes()
     try:
-        _write(path, content)
+        write_synced(path, content)
     except BaseException:
-        _write(path, before)
+        write_synced(path, before)
         raise
 
 
@@ -165,11 +165,3 @@ def _is_whole(folder: Path) -> bool:
     except ArtifactError:
         return False
     return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    """On the disk before anything is renamed, or a power cut would leave the new name with nothing in it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

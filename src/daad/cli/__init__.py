@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 from daad import __version__
 from daad.errors import ConfigError, DaadError
 
-RESUMABLE = (["fit"], ["audit"], ["search"], ["detect", "fit"])
+RESUMABLE = (["fit"], ["audit"], ["search"], ["boxes", "fit"])
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = App(
@@ -26,14 +26,12 @@ app.command("daad.cli.audit:audit", help="Rank a pool of images: which of my goo
 app.command("daad.cli.predict:predict", help="Judge new images: score, p-value, decision, regions.")
 app.command("daad.cli.search:search", help="One strange spot in a huge scene: rank its tiles, show the strangest.")
 app.command("daad.cli.evaluate:evaluate", help="Measure a detector on labelled images and write a report.")
-detect = App(
-    name="detect", help="With labelled boxes: learn to find boxes, find them, measure; propose boxes to label."
-)
-detect.command("daad.cli.detect.fit:fit", help="Learn to find boxes from images with labelled boxes.")
-detect.command("daad.cli.detect.predict:predict", help="Find boxes in new images.")
-detect.command("daad.cli.detect.evaluate:evaluate", help="Measure a detector of boxes on labelled images.")
-detect.command("daad.cli.detect.propose:propose", help="Regions of a detector of anomalies as boxes to check.")
-app.command(detect)
+boxes = App(name="boxes", help="With labelled boxes: learn to find boxes, find them, measure; propose boxes to label.")
+boxes.command("daad.cli.boxes.fit:fit", help="Learn to find boxes from images with labelled boxes.")
+boxes.command("daad.cli.boxes.predict:predict", help="Find boxes in new images.")
+boxes.command("daad.cli.boxes.evaluate:evaluate", help="Measure a detector of boxes on labelled images.")
+boxes.command("daad.cli.boxes.propose:propose", help="Regions of a detector of anomalies as boxes to check.")
+app.command(boxes)
 app.command("daad.cli.models:models", help="List the models, or the settings and presets of one.")
 app.command("daad.cli.info:info", help="Say what a saved detector is and what it was made from.")
 app.command("daad.cli.demo:demo", help="Learn, judge and report on real solar cells, in minutes.")
@@ -49,6 +47,9 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show must not stop a batch
+    if arguments[:1] == ["detect"]:
+        print("daad: 'daad detect' is called 'daad boxes' now", file=sys.stderr)
+        arguments = ["boxes", *arguments[1:]]
     try:
         status = app(arguments, exit_on_error=False, result_action="return_value")
     except CycloptsError:

@@ -72,11 +72,11 @@ def audit(
         Go on from the last checkpoint of a stopped audit with the same settings.
     """
     import daad
+    from daad.audit.audit import is_own_manifest
     from daad.cli.outputs import check_output, check_results
     from daad.cli.progress import ProgressBar
-    from daad.data.own import AUDIT
+    from daad.data.generated_files import AUDIT
     from daad.errors import ConfigError
-    from daad.pool.audit import is_own_manifest
     from daad.report.audit_page import write_audit
 
     if not 1 <= top <= MOST_SHOWN:

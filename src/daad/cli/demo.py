@@ -35,7 +35,7 @@ def demo(
     from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
     from daad.data.demo import write_demo_split
-    from daad.data.own import EVALUATION
+    from daad.data.generated_files import EVALUATION
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 

@@ -37,7 +37,7 @@ def evaluate(
     """
     from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
-    from daad.data.own import EVALUATION
+    from daad.data.generated_files import EVALUATION
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 

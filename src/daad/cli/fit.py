@@ -185,7 +185,7 @@ def _print_config(chosen: dict[str, Any]) -> int:
 
     import yaml
 
-    from daad.detector.plan import FitPlan
+    from daad.detector.options import FitPlan
 
     plan = FitPlan.make(**chosen)
     plan.check()

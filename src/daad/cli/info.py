@@ -16,7 +16,7 @@ def info(detector: Path, /, *, json: Annotated[bool, Parameter(negative=())] = F
     Parameters
     ----------
     detector
-        A detector that `daad fit` or `daad detect fit` made.
+        A detector that `daad fit` or `daad boxes fit` made.
     json
         Print everything as JSON.
     """
@@ -62,7 +62,7 @@ def _of_anomalies(detector: Path) -> dict[str, Any]:
 
 
 def _of_boxes(detector: Path) -> dict[str, Any]:
-    from daad.detection.detector import BoxDetector
+    from daad.boxes.detector import BoxDetector
 
     found = BoxDetector.load(detector)
     return {

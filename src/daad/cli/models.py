@@ -17,7 +17,7 @@ def models(name: str | None = None, /) -> int:
 
     if name is None:
         _list(MODELS)
-        print("\nlearning from labelled boxes (daad detect fit):")
+        print("\nlearning from labelled boxes (daad boxes fit):")
         _list(BOX_MODELS)
         return 0
     cls = named(BOX_MODELS[name]) if name in BOX_MODELS else model_class(name)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daad.data.own import marked
+from daad.data.generated_files import marked
 from daad.errors import ConfigError
 
 MOST_TOLD = 20

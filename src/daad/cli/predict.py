@@ -56,9 +56,9 @@ def predict(
     from daad.data.decode import decode
     from daad.data.scenes import pixels_of
     from daad.detector.detector import Detector
-    from daad.detector.stream import samples_of
     from daad.errors import ConfigError
     from daad.report.heat import save_pictures
+    from daad.runtime.stream import samples_of
 
     found = Detector.load(detector)
     sides = size(tile)

@@ -54,10 +54,10 @@ def search(
     from daad.cli.fit import run_folder, size
     from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
-    from daad.data.own import SEARCH
+    from daad.data.generated_files import SEARCH
     from daad.errors import ConfigError
     from daad.report.search_page import write_search
-    from daad.scan.sources import scene_samples
+    from daad.search.sources import scene_samples
 
     samples = scene_samples(scenes)
     if any(isinstance(sample.image, Path) and sample.image.resolve().parent == output.resolve() for sample in samples):

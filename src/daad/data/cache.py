@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from daad.data.ahead import in_order
 from daad.data.cache_store import Disk, Images, Kept, Memory, cache_key, digest_image, load
 from daad.data.decode import decode
-from daad.data.gaps import whole
+from daad.data.no_data import whole
+from daad.data.prefetch import in_order
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import open_scene

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from daad.data.decode import EXTENSIONS, is_image_path
-from daad.data.own import is_own_folder, is_own_picture
+from daad.data.generated_files import is_own_folder, is_own_picture
 from daad.data.sample import Sample, Split, printable
 from daad.errors import DataError
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.ahead import in_order
-from daad.data.gaps import broad, filled
+from daad.data.no_data import broad, filled
 from daad.data.patches import Patch
+from daad.data.prefetch import in_order
 from daad.data.preprocess import Preprocess
 from daad.data.scenes import Scene
 from daad.data.tiles import Tiling, Window

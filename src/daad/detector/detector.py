@@ -14,25 +14,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from daad.artifact.build import build, rebuild, settings_for_network
 from daad.artifact.checks import check_golden, check_preprocess
-from daad.artifact.export import Parity, export_onnx
+from daad.artifact.jsonable import plain
 from daad.artifact.manifest import Manifest
 from daad.artifact.place import check_replaceable, check_writable, resolved
-from daad.artifact.plain import plain
 from daad.artifact.read import read_artifact
 from daad.artifact.store import write_artifact
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
 from daad.data.tiles import Tiling
-from daad.detector.evaluation import Evaluation, evaluate
+from daad.detector.export import Parity, export_onnx
 from daad.detector.fitting import fit
-from daad.detector.plan import FitPlan, Progress, RunOptions
+from daad.detector.options import FitPlan, Progress, RunOptions
 from daad.detector.scorer import Scored, score_batch
-from daad.detector.stream import Prepared, batched, prepared, samples_of
-from daad.detector.tiled import judge_whole
 from daad.errors import ArtifactError, ConfigError, ImageError, TrainingError
 from daad.models.base import AnomalyModel
+from daad.models.build import build, rebuild, settings_for_network
+from daad.runtime.evaluation import Evaluation, evaluate
+from daad.runtime.stream import Prepared, batched, prepared, samples_of
+from daad.runtime.tiled import judge_whole
 from daad.scoring.calibration import Calibration
 from daad.scoring.prediction import Prediction
 from daad.scoring.regions import find_regions

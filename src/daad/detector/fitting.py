@@ -18,14 +18,14 @@ from daad.data.decode import decode
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
-from daad.detector.circumstances import circumstances
 from daad.detector.learning import Part, Ready, learn, make_ready, part_of, told_of
-from daad.detector.plan import FitPlan, Progress, RunOptions, silent
+from daad.detector.options import FitPlan, Progress, RunOptions, silent
+from daad.detector.provenance import circumstances
 from daad.detector.scorer import score_all
-from daad.detector.tiled import judge_whole
-from daad.detector.wanted import tile_samples
+from daad.detector.selection import tile_samples
 from daad.errors import DataError, ImageError
 from daad.models.base import AnomalyModel
+from daad.runtime.tiled import judge_whole
 from daad.scoring.calibration import Calibration, Unit
 from daad.training.loop import TrainingSummary
 

@@ -14,16 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from daad.artifact.build import build
 from daad.data.cache import CachedImages, cache_images
 from daad.data.cache_store import digest_image
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess, to_float
 from daad.data.sample import Failure, Sample
-from daad.detector.plan import FitPlan, Progress, RunOptions
-from daad.detector.wanted import readable, wanted
+from daad.detector.options import FitPlan, Progress, RunOptions
+from daad.detector.selection import readable, wanted
 from daad.errors import ConfigError, DataError, ImageError
 from daad.models.base import AnomalyModel
+from daad.models.build import build
 from daad.training.loop import RunFolder, TrainingSummary, train
 
 Ints = npt.NDArray[Any]

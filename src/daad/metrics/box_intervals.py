@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daad.metrics.boxes import Boxes, right_at
+from daad.metrics.box_quality import Boxes, right_at
 from daad.metrics.intervals import Interval, check_bootstrap, percentile_interval
 
 Floats = npt.NDArray[np.float64]

@@ -22,8 +22,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from daad.features.ccd import CCD, PAPER, SMALL, CCDConfig
 from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Size, Stage
-from daad.models.ccd import CCD, PAPER, SMALL, CCDConfig
 from daad.nn.convs import Up, reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.patches import PatchGrid, random_patches

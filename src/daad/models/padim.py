@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from daad.errors import ConfigError
+from daad.features.ccd import CCD, PAPER, SMALL, CCDConfig
 from daad.models.base import Batches, ModelConfig, Output, Preset, Size, Stage
-from daad.models.ccd import CCD, PAPER, SMALL, CCDConfig
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.gaussian_field import GaussianField, Shrinkage
 

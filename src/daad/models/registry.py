@@ -27,24 +27,24 @@ MODELS: dict[str, Entry] = {
     "ae": Entry("daad.models.autoencoders:AE", "plain autoencoder", f"baseline of {DAAD_PAPER}"),
     "ae-skip": Entry("daad.models.autoencoders:AESkip", "autoencoder with raw skips", f"baseline of {DAAD_PAPER}"),
     "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
-    "daad": Entry("daad.models.daad:DAAD", "block-wise memories at four scales", DAAD_PAPER),
-    "daad+": Entry("daad.models.daad:DAADPlus", "daad with discriminator features", DAAD_PAPER),
+    "daad": Entry("daad.models.daad.model:DAAD", "block-wise memories at four scales", DAAD_PAPER),
+    "daad+": Entry("daad.models.daad.model:DAADPlus", "daad with discriminator features", DAAD_PAPER),
     "ccd-padim": Entry("daad.models.padim:PaDiM", "Gaussians of learnt features", "Tian et al., CCD, MICCAI 2021"),
     "ccd-igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder", "Tian et al., CCD, MICCAI 2021"),
-    "mcod": Entry("daad.models.mcod:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
+    "mcod": Entry("daad.models.mcod.model:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
     "lunar": Entry("daad.models.lunar:Lunar", "tile VAE: error and code", "Lesnikowski et al., arXiv 2001.04634"),
-    "utad": Entry("daad.models.utad:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
+    "utad": Entry("daad.models.utad.model:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
 }
 
-BOX_MODELS: dict[str, Entry] = {  # those that learn from labelled boxes: daad detect
-    "scod": Entry("daad.detection.scod:SCOD", "single-shot detector aware of scales", "Wang et al., arXiv 2108.11021"),
+BOX_MODELS: dict[str, Entry] = {  # those that learn from labelled boxes: daad boxes
+    "scod": Entry("daad.boxes.scod:SCOD", "single-shot detector aware of scales", "Wang et al., arXiv 2108.11021"),
 }
 
 
 def model_class(name: str) -> type[AnomalyModel]:
     """The class of a registered model; ConfigError with the nearest name for an unknown one."""
     if name in BOX_MODELS:
-        raise ConfigError(f"model {name!r} learns from labelled boxes: use daad detect fit, or BoxDetector")
+        raise ConfigError(f"model {name!r} learns from labelled boxes: use daad boxes fit, or BoxDetector")
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}{closest(name, MODELS)}; known models: {', '.join(MODELS)}")
     found: type[AnomalyModel] = named(MODELS[name])

@@ -11,12 +11,12 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from daad.audit.audit import Audit, PoolRow
 from daad.data.decode import decode
-from daad.data.own import AUDIT, mark
+from daad.data.generated_files import AUDIT, mark
 from daad.data.sample import Failure, Sample
 from daad.detector.scorer import score_batch
 from daad.errors import ImageError
-from daad.pool.audit import Audit, PoolRow
 from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
 from daad.report.heat import RGB, display_rgb, overlay

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from daad.data.boxes import BoxSample
+from daad.boxes.detector import BoxDetector
+from daad.boxes.evaluation import BoxEvaluation
+from daad.data.box_set import BoxSample
 from daad.data.coco import CocoBox, CocoImage, write_coco
 from daad.data.decode import decode
-from daad.data.own import BOXES, mark
-from daad.detection.detector import BoxDetector
-from daad.detection.evaluation import BoxEvaluation
+from daad.data.generated_files import BOXES, mark
 from daad.errors import ImageError
-from daad.metrics.boxes import Boxes
+from daad.metrics.box_quality import Boxes
 from daad.report import tables
-from daad.report.boxes import Box, draw_boxes
+from daad.report.box_drawing import Box, draw_boxes
 from daad.report.cases import PAGE_BYTES, data_uri
 from daad.report.heat import display_rgb
 from daad.report.page import render

@@ -16,13 +16,13 @@ from daad.data.decode import decode, decode_mask
 from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import pixels_of
-from daad.detector.evaluation import mask_name
 from daad.errors import ImageError
 from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
+from daad.runtime.evaluation import mask_name
 
 if TYPE_CHECKING:
     from daad.detector.detector import Detector
-    from daad.detector.evaluation import Row
+    from daad.runtime.evaluation import Row
     from daad.scoring.prediction import Prediction
 
 TRUTH = (0, 220, 245)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from daad.data.own import PICTURE_KEY
+from daad.data.generated_files import PICTURE_KEY
 from daad.scoring.prediction import Prediction
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)

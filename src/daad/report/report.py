@@ -19,7 +19,7 @@ from daad.report.page import render
 
 if TYPE_CHECKING:
     from daad.detector.detector import Detector
-    from daad.detector.evaluation import Evaluation
+    from daad.runtime.evaluation import Evaluation
 
 MAX_LISTED = 200
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from daad.data.own import EVALUATION, mark
+from daad.data.generated_files import EVALUATION, mark
 from daad.detector.detector import Detector
-from daad.detector.evaluation import Evaluation, Row, labelled
 from daad.metrics.intervals import Interval
 from daad.report.report import write_report
+from daad.runtime.evaluation import Evaluation, Row, labelled
 
 
 def write_results(detector: Detector, evaluation: Evaluation, data: Any, folder: Path) -> Path:

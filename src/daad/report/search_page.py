@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from daad.data.own import SEARCH, mark
+from daad.data.generated_files import SEARCH, mark
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import open_scene
 from daad.data.tiles import Window
@@ -21,8 +21,8 @@ from daad.report.cases import PAGE_BYTES, data_uri
 from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
 from daad.report.sheet import CELL, MARGIN, Cell, write_contact_sheet
-from daad.scan.candidates import Candidate, as_csv, as_geojson
-from daad.scan.search import SceneFound, Search
+from daad.search.candidates import Candidate, as_csv, as_geojson
+from daad.search.search import SceneFound, Search
 
 MOST_SHOWN = 600  # cells of the mosaic; all candidates are in the CSV
 MOST_ON_PAGE = 60

@@ -11,7 +11,7 @@ from daad.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from daad.detector.detector import Detector
-    from daad.detector.evaluation import Evaluation
+    from daad.runtime.evaluation import Evaluation
 
 METRICS = {
     "false_alarm_rate": ("False-alarm rate", "Share of good images flagged at the threshold in use; lower is better."),

@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from daad.training.checkpoint import write_atomically
+from daad.files import write_atomically
 
 COLUMNS = ["stage", "step", "player", "term", "value", "learning_rate"]
 

@@ -22,10 +22,10 @@ from lightning_fabric import Fabric
 from torch.optim import Optimizer
 
 from daad.errors import ArtifactError, TrainingError
+from daad.files import only_one
 from daad.models.base import AnomalyModel, Player, Stage, Trainable
 from daad.training.batches import Batches, ImageBatches, Ints, batch_indices
 from daad.training.checkpoint import Position, load_checkpoint, restore_model, restore_optimisers, save_checkpoint
-from daad.training.lock import only_one
 from daad.training.log import RunLog
 
 Precision = Literal["auto", "32-true", "bf16-mixed"]

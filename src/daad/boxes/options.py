@@ -1,0 +1,90 @@
+"""Everything that decides the fit of a detector of boxes, but the images; refused early where it cannot be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from daad.boxes.scod import SCOD, SMALLEST, SCODConfig, layout
+from daad.data.tiles import Tiling
+from daad.detector.options import check_accelerator
+from daad.errors import ConfigError
+from daad.models.base import preset_of
+from daad.settings import Settings
+from daad.training.loop import Precision
+
+NINE_OF_TEN, LEAST, MOST = 0.9, 0.25, 0.5  # of tiles: boxes seen whole, and the overlap's bounds
+OF_THE_DATA = ("height", "width", "channels", "classes", "ranges", "anchors")
+NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # of a size or shape that is refused anyway
+
+
+class BoxPlan(Settings):
+    """Everything that decides a fit, but the images. Defaults are those of `daad boxes fit`."""
+
+    preset: str = "small"
+    image_size: int | tuple[int, int] | None = None
+    seed: int = Field(0, ge=0, lt=2**63)
+    holdout: float = Field(0.1, gt=0, lt=1)
+    tile: int | tuple[int, int] | None = None
+    overlap: float | None = Field(None, ge=0, le=0.9)
+    precision: Precision = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what can be refused before any image is read."""
+        preset_of(SCOD.presets, self.preset)
+        check_accelerator(self.accelerator)
+        SCODConfig.check_known(self.settings)
+        if self.overlap is not None and self.tile is None:
+            raise ConfigError("overlap is what tiles share; give tile too")
+        for name in OF_THE_DATA:
+            if name in self.settings:
+                raise ConfigError(f"{name} follows from the images and their boxes; it cannot be set")
+        size = self.size()
+        height, width = size if isinstance(size, tuple) else (size, size)
+        if self.image_size is None and self.tile is not None and min(height, width) < SMALLEST:
+            raise ConfigError(
+                f"tile={self.tile}: the network sees at least {SMALLEST} pixels; take larger tiles, or enlarge these "
+                f"with an image_size of {SMALLEST}"
+            )
+        self.config(height, width, 1, ("a",), np.array([[16.0, 16.0]]))
+
+    def config(
+        self, height: int, width: int, channels: int, classes: tuple[str, ...], sizes: npt.NDArray[np.float64]
+    ) -> SCODConfig:
+        """The model's config for images of this shape, with boxes of these sizes (N, 2) in its pixels."""
+        settings = self.all_settings()
+        size = settings.get("size", "small")
+        of_data = layout(size, height, width, sizes) if SCODConfig.has_layers(size, height, width) else NO_LAYERS
+        shape = {"height": height, "width": width, "channels": channels}
+        return SCODConfig.make(**settings, **shape, classes=classes, **of_data)
+
+    def tiling(self, boxes: npt.NDArray[np.float64]) -> Tiling | None:
+        """The tiles that images with these boxes (N, 4) are cut into, if they are. Where no overlap is set, it is so
+        large that nine boxes of ten are seen whole, from a quarter to a half."""
+        if self.tile is None or self.overlap is not None:
+            return None if self.tile is None else Tiling.of(self.tile, self.overlap or 0.0)
+        whole = Tiling.of(self.tile)
+        shares = (boxes[:, 2:] - boxes[:, :2] + 1) / [whole.width, whole.height]  # 1: a step is whole pixels
+        needed = float(np.quantile(shares.max(axis=1), NINE_OF_TEN)) if len(boxes) else LEAST
+        return Tiling.of(self.tile, math.ceil(1000 * min(max(needed, LEAST), MOST)) / 1000)
+
+    def size(self) -> int | tuple[int, int]:
+        """The short side, or (height, width), that images are brought to; of tiles, by default their own."""
+        if self.image_size is not None:
+            return self.image_size
+        tiling = self.tiling(np.empty((0, 4)))
+        return preset_of(SCOD.presets, self.preset).image_size if tiling is None else (tiling.height, tiling.width)
+
+    def all_settings(self) -> dict[str, Any]:
+        """The preset's settings with the user's own over them; steps drop the preset's epochs and the reverse."""
+        merged = {**preset_of(SCOD.presets, self.preset).settings, **self.settings}
+        for mine, other in (("steps", "epochs"), ("epochs", "steps")):
+            if self.settings.get(mine) is not None and other not in self.settings:
+                merged.pop(other, None)
+        return merged

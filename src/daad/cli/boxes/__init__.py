@@ -1,0 +1,1 @@
+"""`daad boxes`: boxes in, boxes out; one file per verb."""

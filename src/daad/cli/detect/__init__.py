@@ -1,1 +1,0 @@
-"""`daad detect`: boxes in, boxes out; one file per verb."""

@@ -1,0 +1,1 @@
+"""DAAD and DAAD+, the paper's block-wise memories."""

@@ -1,0 +1,222 @@
+"""DAAD and DAAD+: divide the feature maps into blocks, rebuild each from memory, assemble; judge what comes out.
+
+Source: Hou et al., "Divide-and-Assemble: Learning Block-wise Memory for Unsupervised Anomaly Detection", ICCV 2021.
+
+    x -> F1..F4 -> Memory 4 (1/2), Memory 3 (1/4), Memory 2 (1/8), Memory 1 (1/16) -> decoder -> x_hat
+    DAAD :  L = lambda_rec L_rec                                      A(x) = R(x)
+    DAAD+:  L = lambda_rec L_rec + lambda_adv L_adv + lambda_ali L_ali    A(x) = gamma R(x) + (1 - gamma) L(x)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
+from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
+from daad.models.daad.discriminator import Discriminator
+from daad.nn.block_memory import check_division, legal_rates
+from daad.nn.convs import reestimate_batch_norms
+from daad.nn.corruption import corrupt
+from daad.nn.generator import LEVELS, MULTIPLE
+from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
+
+Rate = tuple[int, int, int]
+
+
+SMALL_DAAD: Mapping[str, Any] = {**SMALL, "temperature": 0.03, "patch": 32}
+SMALL_DAAD_PLUS: Mapping[str, Any] = {
+    **SMALL_DAAD,
+    "learning_rate": 1e-3,
+    "lambda_adv": 0.01,
+    "lambda_ali": 0.01,
+    "gamma": 0.5,
+    "balance": True,
+}
+
+
+def legal_patches(length: int) -> list[int]:
+    """Every side of a block, in image pixels, that cuts an image side and its maps at all scales into equal parts."""
+    sides = [length >> level for level in range(1, LEVELS + 1)]
+    rates = [rate for rate in legal_rates(length) if all(side % min(rate, side) == 0 for side in sides)]
+    return [length // rate for rate in reversed(rates) if length // rate > 1]
+
+
+class DAADConfig(MemoryConfig):
+    """Settings of DAAD. The paper gives no values; rates, N, widths and weights are our choices.
+
+    `division_rate` is the granularity: numbers of PARTS, so a large rate is fine. One number r means r_h = r_w = r,
+    r_c = 1 at every scale (never more than a map's own side); (r_h, r_w, r_c) sets all three at every scale; four such
+    triples set each scale, 1/2 first. None cuts every scale into the same patches of `patch` x `patch` image pixels; a
+    side that cannot be cut so is cut into the largest smaller ones that fit.
+    """
+
+    division_rate: int | Rate | tuple[Rate, Rate, Rate, Rate] | None = Field(
+        None, description="r, (r_h, r_w, r_c), or one triple a scale from 1/2 to 1/16; None: from patch"
+    )
+    patch: int = Field(
+        16,
+        ge=2,
+        description="side of a block in image pixels, or the next smaller legal one, where division_rate is None",
+    )
+    memory_scales: int = Field(
+        LEVELS,
+        ge=1,
+        le=LEVELS,
+        description="scales with a memory, from the bottleneck up; the others have no path",
+    )
+
+    @model_validator(mode="after")
+    def _legal_blocks(self) -> Self:
+        for level, rate in enumerate(self.rates, start=1):
+            check_division(f"memory at 1/{2**level}", *self.level_shape(level), rate)
+        return self
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """(r_h, r_w, r_c) of each scale, 1/2 first."""
+        rate = self.division_rate
+        if isinstance(rate, tuple) and isinstance(rate[0], tuple):
+            return tuple(r for r in rate if isinstance(r, tuple))
+        return tuple(self._rate_at(level, rate) for level in range(1, LEVELS + 1))
+
+    def _rate_at(self, level: int, rate: int | Rate | None) -> Rate:
+        if isinstance(rate, tuple):
+            return rate
+        _, height, width = self.level_shape(level)
+        if rate is not None:
+            return min(rate, height), min(rate, width), 1
+        tall, wide = (max(p for p in legal_patches(length) if p <= self.patch) for length in (self.height, self.width))
+        return min(self.height // tall, height), min(self.width // wide, width), 1
+
+
+class DAAD(Reconstructor):
+    """Autoencoder in which every path from encoder to decoder is a block-wise memory."""
+
+    Config: ClassVar[type[ModelConfig]] = DAADConfig
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
+        "small": Preset(64, SMALL_DAAD),
+    }
+
+    def __init__(self, config: DAADConfig) -> None:
+        first = LEVELS - config.memory_scales + 1
+        memories = [
+            config.memory(level, rate) if level >= first else None for level, rate in enumerate(config.rates, start=1)
+        ]
+        super().__init__(config, memories)
+
+    @classmethod
+    def size_multiple(cls, settings: Mapping[str, Any]) -> int:
+        """Whole patches, where the granularity is given as one; what is no patch the config will refuse."""
+        patch = settings.get("patch")
+        if not isinstance(patch, int) or patch < 1 or settings.get("division_rate"):
+            return MULTIPLE
+        return math.lcm(MULTIPLE, patch)
+
+
+class DAADPlusConfig(DAADConfig):
+    """Settings of DAAD+: DAAD's, the discriminator's, and the weights of the added terms (those of Skip-GANomaly)."""
+
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Adam's learning rate of both players")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's betas of both players")
+    lambda_adv: float = Field(1.0, ge=0, description="weight of L_adv")
+    lambda_ali: float = Field(1.0, ge=0, description="weight of L_ali, the alignment of discriminator features")
+    gamma: float = Field(0.9, ge=0, le=1, description="share of R in the score; the rest is L")
+    balance: bool = Field(False, description="divide R and L by their spread over the training images before mixing")
+    discriminator_width: int | None = Field(None, ge=1, description="channels of its first layer; None: from size")
+    discriminator_max_width: int = Field(512, ge=1, description="cap of its channels, which double at each layer")
+    discriminator_features: int = Field(100, ge=1, description="length of f_D at each place")
+
+
+DISCRIMINATOR_WIDTHS = {"nano": 8, "small": 16, "paper": 64}
+
+
+class DAADPlus(DAAD):
+    """DAAD with adversarial learning; the discriminator's features join the score."""
+
+    Config: ClassVar[type[ModelConfig]] = DAADPlusConfig
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(256, {"size": "paper", "epochs": 300, "map_sigma": 4.0}),
+        "small": Preset(64, SMALL_DAAD_PLUS),
+    }
+    config: DAADPlusConfig
+    spread: Tensor
+
+    def __init__(self, config: DAADPlusConfig) -> None:
+        super().__init__(config)
+        self.discriminator = Discriminator(
+            config.channels,
+            config.height,
+            config.width,
+            width=config.discriminator_width or DISCRIMINATOR_WIDTHS[config.size],
+            max_width=config.discriminator_max_width,
+            features=config.discriminator_features,
+        )
+        self.register_buffer("spread", torch.ones(2))  # of R and L over the training images, where they are balanced
+
+    def forward(self, images: Tensor) -> Output:
+        output = super().forward(images)
+        r_x, l_x = self.terms(images, output) / self.spread[:, None]  # R(x) and L(x)
+        gamma = self.config.gamma
+        return output._replace(score=gamma * r_x + (1 - gamma) * l_x)
+
+    def terms(self, images: Tensor, output: Output) -> Tensor:
+        """R(x) and L(x) of each image, (2, B): the error of the image, and of its discriminator features."""
+        assert output.reconstruction is not None
+        real = self.discriminator.features(images)
+        fake = self.discriminator.features(output.reconstruction)
+        return torch.stack([output.score, squared_error_per_image(real, fake)])
+
+    def stages(self, images: int) -> list[Stage]:
+        config = self.config
+        check_batch_statistics(config, images)
+        latest: dict[str, Tensor] = {}  # the generator's x_hat of this step, for the discriminator's turn
+
+        def generator_loss(batch: Tensor) -> dict[str, Tensor]:
+            rebuilt = self.generator(corrupt(batch, config.corruption))
+            latest["fake"] = rebuilt.detach()
+            with torch.no_grad():
+                real_features = self.discriminator.features(batch)
+            fake_features = self.discriminator.features(rebuilt)
+            judged = self.discriminator.classify(fake_features)
+            aligned = squared_error_per_image(real_features.float(), fake_features.float()).mean()
+            return {
+                "rec": config.lambda_rec * squared_error_per_image(batch, rebuilt.float()).mean(),
+                "adv": config.lambda_adv * real_loss(judged.float()),
+                "ali": config.lambda_ali * aligned,
+            }
+
+        def discriminator_loss(batch: Tensor) -> dict[str, Tensor]:
+            real, fake = self.discriminator(batch), self.discriminator(latest["fake"])
+            return {"real": real_loss(real.float()) / 2, "fake": fake_loss(fake.float()) / 2}
+
+        optimiser = partial(adam, config, betas=config.betas)
+        players = [
+            Player("generator", list(self.generator.parameters()), optimiser, generator_loss),
+            Player("discriminator", list(self.discriminator.parameters()), optimiser, discriminator_loss),
+        ]
+        return [Stage("adversarial", players, config.training_steps(images), config.batch_size, end=self.settle)]
+
+    def settle(self, batches: Batches) -> None:
+        super().settle(batches)
+
+        def with_rebuilt() -> Iterator[Tensor]:  # what the discriminator meets when scoring
+            return chain.from_iterable((batch, self.generator(batch)) for batch in batches())
+
+        reestimate_batch_norms(self.discriminator, self.discriminator, with_rebuilt)
+        if self.config.balance:
+            self._balance(batches)
+
+    @torch.no_grad()
+    def _balance(self, batches: Batches) -> None:
+        """R and L live on unlike scales, and L's is whatever the discriminator happens to have learnt."""
+        terms = torch.cat([self.terms(batch, Reconstructor.forward(self, batch)) for batch in batches()], dim=1)
+        self.spread.copy_(terms.std(dim=1, correction=0).clamp_min(SMALLEST_SPREAD))

@@ -1,0 +1,1 @@
+"""MCOD, outliers by a memory of prototypes."""

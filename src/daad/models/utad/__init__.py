@@ -1,0 +1,1 @@
+"""UTAD, the two-stage system."""
