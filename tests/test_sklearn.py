@@ -16,7 +16,7 @@ import daad
 from daad import ConfigError, ImageError
 from daad.data.sample import Sample
 from tests.images import striped
-from tests.pool.test_audit import pool
+from tests.audit.test_audit import pool
 
 TINY = {"steps": 30, "settings": {"size": "nano", "memory_slots": 4, "batch_size": 16}}
 

@@ -23,7 +23,7 @@ from daad.cli import run
 from daad.report.search_page import write_search
 from daad.search import canvas, state
 from daad.search.candidates import as_geojson
-from tests.detector.test_tiled import QUICK, grained
+from tests.runtime.test_tiled import QUICK, grained
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SPOT = (333, 470)  # row, column
