@@ -29,7 +29,7 @@ SEEDS = (0, 1)
 CLEAN, CONTAMINATED, PIXELS, MCOD = "clean", "contaminated", "pixel-knn", "mcod"
 AUDITS: dict[str, dict[str, Any]] = {
     MCOD: {"model": "mcod"},
-    "padim random": {"model": "ccd-padim", "backbone": "random"},
+    "padim random": {"model": "padim", "features": "random"},
     "ae": {"model": "ae"},
     "daad": {"model": "daad"},
     PIXELS: {},
@@ -58,7 +58,7 @@ def measure(data: Path, job: Job) -> Row:
     if job["method"] not in LEARNT_FROM:
         return found
     detector = Detector.fit(samples, model="daad+", seed=job["seed"])
-    scores = detector.decision_function([sample.image for sample in test])
+    scores = detector.score([sample.image for sample in test])
     found["daad+_image_auroc"] = round(auroc_of([sample.label for sample in test], scores), 5)
     found["train_seconds"] = round(detector.provenance["training"]["seconds"], 1)
     return found
@@ -96,7 +96,8 @@ def audited(samples: list[Any], job: Job) -> tuple[dict[str, npt.NDArray[np.floa
     by_name = {row.name: row.score for row in found.rows}
     scores = {method: np.array([by_name[sample.name] for sample in samples])}
     if method == MCOD:
-        scores["mcod, neighbours"] = neighbour_distance(encoded(found.model, prepared(samples, found.preprocess))[0])
+        features, _ = encoded(found.scorer.model, prepared(samples, found.preprocess))
+        scores["mcod, neighbours"] = neighbour_distance(features)
     return scores, round(found.provenance["training"]["seconds"], 1)
 
 

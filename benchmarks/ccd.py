@@ -28,27 +28,29 @@ SEEDS = (0, 1, 2)
 VIEWS = 256
 LITE0 = "Lite0 of ImageNet"
 RUNGS: dict[str, dict[str, Any]] = {
-    "random": {"backbone": "random"},
+    "random": {},
     "SimCLR": {"use_dist": False, "use_cla": False, "use_pos": False, "batch_size": VIEWS // 2},
     "+ distributions": {"use_cla": False, "use_pos": False},
     "+ L_cla": {"use_pos": False},
     "+ L_pos": {},
     LITE0: {},
 }
+FEATURES = {"random": "random", LITE0: "lite0"}
 METRICS = ("image_auroc", "pixel_auroc", "aupro_0.3")
 
 
 def measure(data: Path, job: Job) -> Row:
     """Both detectors on one rung's backbone."""
     from daad import Detector
-    from daad.features.lite0 import Lite0
 
     folder, settings, seed = folder_of(data, job["category"]), RUNGS[job["rung"]], job["seed"]
-    network = Lite0() if job["rung"] == LITE0 else None
-    padim = Detector.fit(folder, model="ccd-padim", seed=seed, network=network, **settings)
+    features = FEATURES.get(job["rung"], "ccd")
+    common: dict[str, Any] = {"seed": seed, "image_size": 64}
+    padim = Detector.fit(folder, model="padim", features=features, feature_settings=settings, **common)
     with TemporaryDirectory() as place:
-        taken = {"local": False} if network else {"backbone": str(padim.save(Path(place) / "padim"))}
-        igd = Detector.fit(folder, model="ccd-igd", seed=seed, network=network, **taken)
+        saved = str(padim.save(Path(place) / "padim"))
+        taken = {"features": "lite0", "local": False} if features == "lite0" else {"features": saved}
+        igd = Detector.fit(folder, model="igd", **taken, **common)
     detectors = {"padim": padim, "igd": igd}
     training = {name: detector.provenance["training"] for name, detector in detectors.items()}
     return {
@@ -69,7 +71,7 @@ def evaluated(detector: Any, folder: Path) -> Row:
 def held_out_auroc(detector: Any, folder: Path) -> float:
     """Image AUROC of good images kept from training against copies with synthetic defects."""
     pairs = held_out_pairs(folder, detector)
-    scores = detector.decision_function(np.concatenate([pairs.good, pairs.defective]))
+    scores = detector.score(np.concatenate([pairs.good, pairs.defective]))
     return round(auroc_of([0] * len(pairs.good) + [1] * len(pairs.defective), scores), 5)
 
 

@@ -43,7 +43,7 @@ def measure_model(folder: Path, model: str, seed: int) -> Row:
     detector = Detector.fit(folder, model=model, preset="small", seed=seed)
     evaluation = detector.evaluate(folder)
     labels, scores = evaluation.arrays()
-    by_paper = reading(detector, papers_score(model)).decision_function(test_samples(folder))
+    by_paper = reading(detector, papers_score(model)).score(test_samples(folder))
     training = detector.provenance["training"]
     return {
         "image_auroc": evaluation.metrics["image_auroc"].value,
@@ -66,9 +66,9 @@ def images_per_second(detector: Any) -> float:
 
     p = detector.preprocess
     images = np.random.default_rng(0).integers(0, 255, (TIMED_IMAGES, p.height, p.width, p.channels), dtype=np.uint8)
-    detector.decision_function(images[:16])
+    detector.score(images[:16])
     started = monotonic()
-    detector.decision_function(images)
+    detector.score(images)
     return TIMED_IMAGES / (monotonic() - started)
 
 
@@ -81,11 +81,11 @@ def measure_baselines(folder: Path) -> Row:
     from daad.data.decode import probe
     from daad.data.layouts import read_layout
     from daad.data.preprocess import Preprocess
-    from daad.models.base import preset
     from daad.models.registry import model_class
+    from daad.presets import preset_of
 
     train, test = read_layout(folder, split="train"), test_samples(folder)
-    size = preset(model_class("ae"), "small").image_size
+    size = preset_of(model_class("ae"), "small").image_size
     preprocess = Preprocess.for_images([probe(sample) for sample in train], size)
     first, second = (
         np.asarray(cache_images(part, preprocess, None).images, dtype=np.float32) / 255 for part in (train, test)

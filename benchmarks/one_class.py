@@ -73,10 +73,8 @@ def fitted(train: Ints, test: Ints, anomalous: Any, job: Job) -> Row:
 
 def scores(detector: Any, images: Ints) -> npt.NDArray[np.float64]:
     """Raw scores of images as the model sees them."""
-    from daad.detector.scorer import score_batch
-
     parts = [images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH)]
-    return np.concatenate([score_batch(detector.model, detector.preprocess, part).score for part in parts])
+    return np.concatenate([detector.scorer(part).score for part in parts])
 
 
 def baselines(train: Ints, test: Ints, anomalous: Any) -> dict[str, float]:

@@ -66,12 +66,12 @@ def fitted(pool: npt.NDArray[Any], job: Job) -> tuple[dict[str, Scores], Row]:
     scores = {"score": np.array([by_name[f"array[{i}]"] for i in range(len(pool))])}
     if name == "mcod":
         prepared = np.stack([found.preprocess.apply(image) for image in pool])
-        feature, apart = encoded(found.model, prepared)
+        feature, apart = encoded(found.scorer.model, prepared)
         scores["neighbours"] = neighbour_distance(feature)
-        if found.model.config.standardise:
+        if found.scorer.model.config.standardise:
             scores["plain"] = apart
     training = found.provenance["training"]
-    facts = {"prototype_cosine": prototype_cosine(found.model)} if name == "mcod" else {}
+    facts = {"prototype_cosine": prototype_cosine(found.scorer.model)} if name == "mcod" else {}
     return scores, {"train_seconds": round(training["seconds"], 1), "last_losses": training["last_terms"], **facts}
 
 
@@ -147,13 +147,13 @@ def robust_mahalanobis(rows: npt.NDArray[Any]) -> Scores:
     """The same in the space that the rows span, with mean and covariance of three quarters of them, as MCOD has it."""
     import torch
 
-    from daad.models.mcod.model import MCOD
     from daad.models.mcod.whitening import Spread
+    from daad.models.registry import MODELS
 
     left, lengths, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     turned = torch.from_numpy(left * lengths).float()
     spread = Spread(turned.shape[1])
-    spread.fit(turned, MCOD.pool_settings["support_fraction"])
+    spread.fit(turned, MODELS["mcod"].audit["support_fraction"])
     return spread(turned - spread.bias).square().sum(dim=1).double().numpy()
 
 

@@ -32,7 +32,7 @@ def measure(data: Path, job: Job) -> Row:
     evaluation = detector.evaluate(folder)
     labels, scores = evaluation.arrays()
     changes = {"reduction": "max", **(R_ALONE if job["model"] == "daad+" else {})}
-    localised = reading(detector, changes).decision_function(test_samples(folder))
+    localised = reading(detector, changes).score(test_samples(folder))
     training = detector.provenance["training"]
     return {
         "image_auroc": {"whole-image L2": auroc_of(labels, scores), "maximum": auroc_of(labels, localised)},

@@ -23,7 +23,7 @@ def measure(data: Path, job: Job) -> Row:
     from daad import Detector
 
     folder = folder_of(data, job["category"])
-    detector = Detector.fit(folder, model="ccd-padim", seed=job["seed"], backbone="random", image_size=job["size"])
+    detector = Detector.fit(folder, model="padim", seed=job["seed"], features="random", image_size=job["size"])
     return {"test": evaluated(detector, folder)}
 
 

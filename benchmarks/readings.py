@@ -27,4 +27,4 @@ def reading(detector: Any, changes: dict[str, Any]) -> Any:
     if changes.get("balance") is False:
         state.pop("spread")  # stays at one
     twin.load_state_dict(state, strict=False)
-    return Detector(detector.name, twin, detector.preprocess, detector.calibration, detector.provenance)
+    return Detector.of(detector.name, twin, detector.preprocess, detector.calibration, detector.provenance)

@@ -80,10 +80,11 @@ def without_code(detector: Any) -> Any:
     """Lunar's detector without the code's part of the score."""
     from copy import copy
 
-    other, model = copy(detector), copy(detector.model)
+    from daad import Detector
+
+    model = copy(detector.model)
     model.config = model.config.model_copy(update={"score_code": False})
-    other.model = model
-    return other
+    return Detector.of(detector.name, model, detector.preprocess, detector.calibration, detector.provenance)
 
 
 def pooled_back(scores: Floats, shape: tuple[int, int]) -> Floats:

@@ -42,13 +42,13 @@ def measure(data: Path, job: Job) -> Row:
     images, labels, _ = as_the_model_sees(folder, detector)
     l2 = error_maps(detector, images).mean(axis=(1, 2), dtype=np.float64)
     brightness = images.mean(axis=(1, 2, 3))
-    maximum = reading(detector, MAXIMUM).decision_function(images)
+    maximum = reading(detector, MAXIMUM).score(images)
     training = detector.provenance["training"]
     return {
         "image_auroc": {
             "whole-image L2": auroc_of(labels, l2),
             "maximum": auroc_of(labels, maximum),
-            "preset": auroc_of(labels, detector.decision_function(images)),
+            "preset": auroc_of(labels, detector.score(images)),
         },
         "brightness_rank_correlation": {
             "all": float(spearmanr(l2, brightness).statistic),

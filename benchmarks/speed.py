@@ -21,7 +21,8 @@ from benchmarks.machine import provenance
 from daad.data.cache import cache_images
 from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
-from daad.models.build import build, preset_settings
+from daad.models.build import build
+from daad.models.registry import model_class
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 ROUNDS = 9
@@ -50,7 +51,8 @@ def step_ratios(model: str) -> dict[str, Any]:
 def stepper(name: str, memory_format: torch.memory_format, *, bf16: bool) -> Callable[[], None]:
     """A function that does a few steps of all players, without logging or checkpoints."""
     torch.manual_seed(0)
-    model = build(name, {**SHAPE, **preset_settings(name, "small", {})}).to(memory_format=memory_format).train()
+    settings = model_class(name).presets["small"].settings
+    model = build(name, {**SHAPE, **settings}).to(memory_format=memory_format).train()
     (stage,) = model.stages(64)
     optimisers = [player.optimiser(player.parameters) for player in stage.players]
     batch = torch.rand(stage.batch_size, 1, 64, 64).contiguous(memory_format=memory_format)

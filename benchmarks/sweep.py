@@ -196,8 +196,7 @@ def as_the_model_sees(folder: Path, detector: Any) -> tuple[Ints, Any, Floats]:
 def aurocs(detector: Any, readings: dict[str, dict[str, Any]], images: Ints, labels: Any) -> dict[str, float]:
     """Image AUROC of every reading of the same weights."""
     return {
-        name: round(auroc_of(labels, reading(detector, changes).decision_function(images)), 5)
-        for name, changes in readings.items()
+        name: round(auroc_of(labels, reading(detector, changes).score(images)), 5) for name, changes in readings.items()
     }
 
 

@@ -12,8 +12,8 @@ import torch
 
 from daad.boxes.scod import SCOD
 from daad.cli import run
-from daad.models.base import Preset
 from daad.models.registry import MODELS, model_class
+from daad.presets import Preset
 from tests.boxes.conftest import write_data
 from tests.images import save_png, spotted, striped
 

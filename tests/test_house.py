@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import daad
+from daad.detector.options import FitPlan
 from daad.models.registry import MODELS, model_class
 
 SURFACE = Path(__file__).parent / "api_surface.json"
@@ -44,8 +45,9 @@ def test_every_registered_model_is_under_the_contract() -> None:
 def test_every_model_has_both_presets_and_they_are_legal(name: str) -> None:
     cls = model_class(name)
     assert set(cls.presets) >= {"paper", "small"}
-    for preset in cls.presets.values():
-        cls.Config.make(height=preset.image_size, width=preset.image_size, channels=3, **preset.settings)
+    for preset in cls.presets:
+        plan = FitPlan.make(model=name, preset=preset)
+        plan.config(plan.size(), plan.size(), 3)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from daad.errors import ConfigError, closest
 
@@ -52,3 +55,43 @@ def _in_one_sentence(error: ValidationError) -> ConfigError:
     where = str(first["loc"][0]) if first["loc"] else "settings"
     found = repr(first["input"])
     return ConfigError(f"{where}: {first['msg']}, found {found if len(found) <= 80 else found[:77] + '...'}")
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def options_of(declared: type[Settings]) -> dict[str, FieldInfo]:
+    """The fields that a user may give, which are those with a description, but for `settings`: the model's own."""
+    fields = declared.model_fields.items()
+    return {name: field for name, field in fields if field.description is not None and name != "settings"}
+
+
+def takes(*declared: type[Settings]) -> Callable[[Function], Function]:
+    """Give a function of `**options` the options of these classes, in its signature and, where its docstring has a line
+    `{options}`, in its list of arguments: they are declared once, and say so everywhere."""
+
+    def decorate(function: Function) -> Function:
+        fields = {name: field for cls in declared for name, field in options_of(cls).items()}
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        given = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation)
+            for name, field in fields.items()
+            if name not in signature.parameters
+        ]
+        rest = [inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD, annotation=Any)]
+        takes_settings = any("settings" in cls.model_fields for cls in declared)
+        function.__signature__ = signature.replace(parameters=[*own, *given, *(rest if takes_settings else [])])  # type: ignore[attr-defined]
+        lines = [f"{name}: {field.description}. Default: {field.default!r}." for name, field in fields.items()]
+        doc = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = doc.replace("    {options}", textwrap.indent("\n".join(lines), "    "))
+        return function
+
+    return decorate
+
+
+def split(options: Mapping[str, Any], *declared: type[Settings]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Options as each class takes them, and the rest, which are the model's settings."""
+    parts = [{name: options[name] for name in options_of(cls) if name in options} for cls in declared]
+    taken = {name for part in parts for name in part}
+    return parts, {name: value for name, value in options.items() if name not in taken}

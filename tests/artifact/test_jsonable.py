@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from daad import ArtifactError, Detector
-from daad.artifact.jsonable import plain
+from daad.artifact.jsonable import jsonable
 from tests.images import striped
 
 
@@ -37,7 +37,7 @@ from tests.images import striped
     ],
 )
 def test_what_json_can_hold_is_kept(given: Any, kept: Any) -> None:
-    found = plain(given, "x")
+    found = jsonable(given, "x")
     assert found == kept and type(found) is type(kept)
     assert json.loads(json.dumps(found)) == kept
 
@@ -45,7 +45,7 @@ def test_what_json_can_hold_is_kept(given: Any, kept: Any) -> None:
 @pytest.mark.parametrize("bad", [object(), len, np.nan, np.float32(np.inf), torch.zeros(2), {(1, 2): 3}, {3 + 4j: 1}])
 def test_what_json_cannot_hold_is_refused_by_its_name(bad: Any) -> None:
     with pytest.raises(ArtifactError, match=r"provenance\.settings\.1 cannot be saved: found"):
-        plain({"settings": [0, bad]}, "provenance")
+        jsonable({"settings": [0, bad]}, "provenance")
 
 
 def test_a_detector_fitted_with_numpy_settings_can_be_saved(tmp_path: Path) -> None:

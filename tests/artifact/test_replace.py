@@ -94,7 +94,7 @@ def test_a_write_into_a_mount_point_that_fails_brings_the_old_one_back(
 def test_a_mix_of_two_detectors_never_loads(copy: Path, tmp_path: Path, failing: str) -> None:
     """What a power cut leaves: the process dies without cleaning up."""
     detector = Detector.load(copy)
-    other = Detector(detector.name, detector.model, detector.preprocess, detector.calibration, {"other": True})
+    other = Detector.of(detector.name, detector.model, detector.preprocess, detector.calibration, {"other": True})
     next(iter(other.model.parameters())).data.add_(0.1)
     new = other.save(tmp_path / "new")
     for name in FILES[: FILES.index(failing)]:

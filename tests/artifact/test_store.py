@@ -13,6 +13,7 @@ import torch
 from daad import ArtifactError, Detector
 from daad.artifact.manifest import Manifest, parse_manifest
 from daad.artifact.place import FILES
+from daad.runtime.golden import golden_images
 from tests.artifact.forgery import edit, resigned
 from tests.images import striped
 
@@ -30,7 +31,7 @@ def test_the_golden_sample_is_not_an_image_of_the_user(saved: Path) -> None:
     from safetensors.torch import load_file
 
     golden = load_file(saved / "golden.safetensors")["image"]
-    assert torch.equal(golden, torch.from_numpy(other._golden_image().astype("int32")))
+    assert torch.equal(golden, torch.from_numpy(golden_images(other.preprocess).astype("int32")))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "golden.safetensors"])
@@ -142,7 +143,7 @@ def test_a_save_that_fails_leaves_the_old_detector(copy: Path, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("daad.artifact.replace.os.fsync", fail)
+    monkeypatch.setattr("daad.files.os.fsync", fail)
     with pytest.raises(ArtifactError, match=f"{copy}: .*No space left on device.*free some space"):
         detector.save(copy)
     assert sorted(path.name for path in copy.parent.rglob("*")) == sorted(["detector", *FILES])

@@ -14,10 +14,10 @@ from sklearn.covariance import OAS
 
 from benchmarks import audits, outliers, outliers_paper
 from daad import audit
-from daad.models.base import Preset
 from daad.models.daad.model import DAADPlus
 from daad.models.mcod.model import MCOD
 from daad.models.mcod.whitening import Spread
+from daad.presets import Preset
 from tests.benchmarks.test_suites import NANO
 from tests.images import save_png, spotted, striped
 
@@ -57,7 +57,7 @@ def test_the_suites_neighbours_are_those_of_the_library() -> None:
     pool = striped(14, 32, 32, 1)
     settings = {"model": "mcod", "image_size": 32, "seed": 0, "epochs": None, **TINY}
     found = audit(pool, **settings, score="neighbours")
-    model = audit(pool, **settings).model
+    model = audit(pool, **settings).scorer.model
     feature, apart = outliers.encoded(model, pool)
     by_name = {row.name: row.score for row in found.rows}
     expected = [by_name[f"array[{i}]"] for i in range(len(pool))]

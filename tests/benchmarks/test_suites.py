@@ -20,9 +20,9 @@ from benchmarks.synthetic import with_defects
 from benchmarks import ladder, one_class, paper_preset, peers, suite, sweep
 from daad import Detector
 from daad.data.preprocess import to_float
-from daad.models.base import Preset
 from daad.models.daad.model import DAAD, DAADPlus
 from daad.nn.losses import squared_error_per_image
+from daad.presets import Preset
 from tests.images import save_png, spotted, striped
 
 NANO = {"size": "nano", "steps": 3, "batch_size": 4, "reduction": "max", "standardise": True}
@@ -212,7 +212,7 @@ def test_pairs_are_of_the_images_that_the_fit_held_out(data: Path) -> None:
     folder = data / ladder.CATEGORIES["screw"]
     detector = Detector.fit(folder, model="daad", image_size=32, seed=5)
     pairs = held_out_pairs(folder, detector)
-    assert sorted(detector.decision_function(pairs.good)) == pytest.approx(sorted(detector.calibration.scores))
+    assert sorted(detector.score(pairs.good)) == pytest.approx(sorted(detector.calibration.scores))
 
 
 def test_pixel_errors_weigh_every_image_alike() -> None:
@@ -231,4 +231,4 @@ def test_a_reading_of_the_paper_is_the_papers_score() -> None:
         output = paper.model(batch)
         features = [paper.model.discriminator.features(x) for x in (batch, output.reconstruction)]
         r_x, l_x = squared_error_per_image(batch, output.reconstruction), squared_error_per_image(*features)
-    np.testing.assert_allclose(paper.decision_function(images), 0.9 * r_x + 0.1 * l_x, rtol=1e-4)
+    np.testing.assert_allclose(paper.score(images), 0.9 * r_x + 0.1 * l_x, rtol=1e-4)

@@ -209,6 +209,7 @@ def test_precision_is_of_all_boxes_that_are_shown(tiled: BoxDetector, photos: Pa
         tiled.model,
         tiled.preprocess,
         tiled.confidence.model_copy(update={"threshold": 0.01}),
+        tiled.reference,
         tiled.provenance,
     )
     found = loose.evaluate(photos)

@@ -127,10 +127,10 @@ def test_info_tells_what_a_detector_is(detector: Path, capsys: pytest.CaptureFix
 def test_info_tells_of_a_detector_on_a_network_of_the_users_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    detector = Detector.fit(striped(10, 32, 32, 1), model="ccd-padim", image_size=32, network=Pyramid())
+    detector = Detector.fit(striped(10, 32, 32, 1), model="padim", image_size=32, features=Pyramid())
     assert run(["info", str(detector.save(tmp_path / "own"))]) == 0
     told = yaml.safe_load(capsys.readouterr().out)
-    assert told["config"]["backbone"] == "given" and told["checked"].startswith("hashes alone")
+    assert told["config"]["features"] == "module" and told["checked"].startswith("hashes alone")
 
 
 def test_models_lists_all_and_the_settings_of_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -328,7 +328,7 @@ def test_what_is_stopped_says_how_it_goes_on(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daad.audit", stopped)
+    monkeypatch.setattr("daad.audit.audit.audit_pool", stopped)
     assert run(["audit", str(tmp_path), "-o", str(tmp_path / "out")]) == 130
     assert "stopped" in (said := capsys.readouterr().err) and "--resume" in said
 

@@ -46,17 +46,21 @@ class ModelContract:
     name: ClassVar[str]
     settings: ClassVar[dict[str, Any]] = {}
 
+    def length(self, steps: int) -> dict[str, Any]:
+        """The settings of a training of so many steps."""
+        return {"steps": steps, "batch_size": 4}
+
     @pytest.fixture(autouse=True)
     def _one_thread(self) -> None:
         torch.set_num_threads(1)
 
     def tiny(self, channels: int = 1, height: int = 32, width: int = 32, **settings: Any) -> AnomalyModel:
         torch.manual_seed(0)
-        chosen = {"size": "nano", "steps": 2, "batch_size": 4, **self.settings, **settings}
+        chosen = {"size": "nano", **self.length(settings.pop("steps", 2)), **self.settings, **settings}
         return build(self.name, {"height": height, "width": width, "channels": channels, **chosen})
 
     def fit(self, images: Any, **options: Any) -> Detector:
-        chosen = {"size": "nano", "steps": 6, "epochs": None, "batch_size": 4, **self.settings, **options}
+        chosen = {"size": "nano", **self.length(options.pop("steps", 6)), **self.settings, **options}
         return Detector.fit(images, model=self.name, image_size=chosen.pop("image_size", 32), **chosen)
 
     @pytest.mark.parametrize("channels", [1, 3, 5])
@@ -136,7 +140,7 @@ class ModelContract:
     def test_killed_and_resumed_equals_uninterrupted(self, tmp_path: Path) -> None:
         images = striped(10, 32, 32, 1)
         np.save(tmp_path / "images.npy", images)
-        settings = {"size": "nano", "steps": 7, "epochs": None, "batch_size": 4, **self.settings}
+        settings = {"size": "nano", **self.length(7), **self.settings}
         command = [sys.executable, "-c", KILLED_FIT, str(tmp_path), self.name, "5", repr(settings)]
         killed = subprocess.run(command, capture_output=True, check=False)
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -159,7 +163,7 @@ class ModelContract:
         images[3, 4, 5] = np.nan
         detector = self.fit(striped(8, 32, 32, 1), steps=1)
         with pytest.raises(ImageError, match=r"array\[3\]"):
-            detector.decision_function(images)
+            detector.score(images)
         predictions = list(detector.predict(images))
         assert [p.name for p in predictions if p.error] == ["array[3]"]
 

@@ -28,7 +28,7 @@ def detector() -> Detector:
 def test_it_tells_good_from_bad_and_says_where(detector: Detector) -> None:
     images = striped(10, 32, 32, 1, seed=5)
     bad, masks = spotted(images, seed=6)
-    good_scores, bad_scores = detector.decision_function(images), detector.decision_function(bad)
+    good_scores, bad_scores = detector.score(images), detector.score(bad)
     assert bad_scores.min() > good_scores.max()
     for prediction, mask in zip(detector.predict(bad), masks, strict=True):
         assert prediction.is_anomalous
@@ -102,8 +102,8 @@ def test_a_missing_folder_is_told_at_once(detector: Detector, tmp_path: Path) ->
 
 def test_batch_size_and_workers_do_not_change_a_score(detector: Detector) -> None:
     images = striped(7, 32, 32, 1, seed=3)
-    one = detector.decision_function(images, batch_size=1)
-    np.testing.assert_allclose(detector.decision_function(images, batch_size=7), one, rtol=1e-4)
+    one = detector.score(images, batch_size=1)
+    np.testing.assert_allclose(detector.score(images, batch_size=7), one, rtol=1e-4)
     assert [p.score for p in detector.predict(images, workers=1)] == [
         p.score for p in detector.predict(images, workers=4)
     ]
@@ -198,7 +198,7 @@ def test_two_images_are_enough_and_the_calibration_says_what_they_cannot_give() 
 
 def test_constant_images_give_finite_scores() -> None:
     detector = Detector.fit(np.full((6, 32, 32, 1), 128, np.uint8), steps=5, **TINY)
-    assert np.isfinite(detector.decision_function(np.zeros((2, 32, 32, 1), np.uint8))).all()
+    assert np.isfinite(detector.score(np.zeros((2, 32, 32, 1), np.uint8))).all()
 
 
 def test_the_cache_is_reused_and_changes_nothing(good_folder: Path, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_missing_mask_leaves_the_image_out_of_the_pixel_metrics_only(detector:
 
 def test_decision_function_takes_grey_stacks(detector: Detector) -> None:
     images = striped(3, 32, 32, 1)
-    np.testing.assert_array_equal(detector.decision_function(images), detector.decision_function(images[..., 0]))
+    np.testing.assert_array_equal(detector.score(images), detector.score(images[..., 0]))
 
 
 def test_load_is_offered_at_the_top(detector: Detector, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_buffer_that_is_filled_again_and_again_is_judged_frame_by_frame(detect
 
 def test_an_image_given_for_a_batch_is_refused(detector: Detector) -> None:
     with pytest.raises(ImageError, match="looks like one image"):
-        detector.decision_function(striped(1, 32, 32, 1)[0])
+        detector.score(striped(1, 32, 32, 1)[0])
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": 0}])

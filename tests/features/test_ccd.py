@@ -1,4 +1,4 @@
-"""CCD's pre-training: which rows belong together, what each riddle asks, what each rung leaves out."""
+"""CCD's pre-training: which rows belong together, what each pretext task asks, what each rung leaves out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from daad import ConfigError
 from daad.data.preprocess import to_float
 from daad.features.ccd import CCD, CCDConfig, view_classes
 from daad.features.strong_augmentations import CLASSES, cut_and_permute, distributions
-from daad.models.padim import PaDiM, PaDiMConfig
 from daad.nn.losses import nt_xent
 from daad.training.loop import train
 from tests.images import striped
@@ -19,13 +18,13 @@ from tests.images import striped
 
 def model(**settings: Any) -> CCD:
     torch.manual_seed(0)
-    return PaDiM(PaDiMConfig.make(height=32, width=32, channels=1, size="nano", steps=4, **settings))
+    return CCD(CCDConfig.make(height=32, width=32, channels=1, size="nano", steps=4, **settings))
 
 
 def test_patches_are_a_share_of_the_short_side_and_must_show_something() -> None:
     assert (model().config.patch_side, model(patches=8).config.patch_side) == (8, 4)
-    preset = PaDiM.presets["paper"]
-    assert PaDiMConfig.make(height=256, width=256, channels=3, **preset.settings).patch_side == 32
+    preset = CCD.presets["paper"]
+    assert CCDConfig.make(height=256, width=256, channels=3, **preset.settings).patch_side == 32
     with pytest.raises(ConfigError, match=r"patches 16 leaves 2 pixels a side"):
         model(patches=16)
 
@@ -72,14 +71,14 @@ def test_the_codes_anchors_are_the_first_half_of_the_symmetric_loss() -> None:
 )
 def test_each_rung_trains_with_its_terms(settings: dict[str, Any], terms: set[str]) -> None:
     summary = train(model(**settings), striped(8, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
-    assert {name.removeprefix("backbone/") for name in summary.last_terms} == terms
+    assert {name.removeprefix("features/") for name in summary.last_terms} == terms
 
 
 def test_the_network_sees_two_views_of_every_instance_of_the_same_length(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     net = model(batch_size=5).train()
-    net.backbone.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    net.contrast(torch.rand(5, 1, 32, 32))
+    net.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    net.stages(5)[0].players[0].loss(torch.rand(5, 1, 32, 32))
     assert seen == [5 * 4 * 2, 5 * 2]  # views, then a pair of patches of each image
 
 
@@ -93,11 +92,11 @@ def test_a_single_image_cannot_be_contrasted() -> None:
         model().stages(1)
 
 
-def test_the_riddles_are_learnt() -> None:
-    """On images with an up and a down both riddles fall well below chance within a minute's training."""
+def test_the_pretext_tasks_are_learnt() -> None:
+    """On images with an up and a down both tasks fall well below chance within a minute's training."""
     ramp = torch.linspace(20, 230, 32)[:, None].expand(32, 32).byte().numpy()
     images = (ramp[None, :, :, None] // 2 + striped(32, 32, 32, 1) // 2).astype("uint8")
-    net = PaDiM(PaDiMConfig.make(height=32, width=32, channels=1, size="nano", steps=80, smallest_crop=0.6, jitter=0.0))
+    net = CCD(CCDConfig.make(height=32, width=32, channels=1, size="nano", steps=80, smallest_crop=0.6, jitter=0.0))
     summary = train(net, images, to_float, seed=0, accelerator="cpu", precision="32-true")
-    assert summary.last_terms["backbone/cla"] < 1.0  # chance: log 4 = 1.39
-    assert summary.last_terms["backbone/pos"] < 1.8  # chance: log 8 = 2.08
+    assert summary.last_terms["features/cla"] < 1.0  # chance: log 4 = 1.39
+    assert summary.last_terms["features/pos"] < 1.8  # chance: log 8 = 2.08

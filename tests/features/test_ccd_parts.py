@@ -11,7 +11,7 @@ from kornia.metrics import ssim
 from sklearn.covariance import oas as sklearn_oas
 
 from daad.features import lite0
-from daad.features.lite0 import Lite0
+from daad.features.lite0 import Lite0Network
 from daad.features.resnet import ResNet
 from daad.features.strong_augmentations import CLASSES, SETS, cut_and_permute, distributions, rotate
 from daad.nn.gaussian_field import GaussianField, oas
@@ -184,27 +184,27 @@ class TestViews:
 
 
 @pytest.fixture(scope="module")
-def net() -> Lite0:
-    return Lite0(side=64)
+def net() -> Lite0Network:
+    return Lite0Network(side=64)
 
 
 class TestLite0:
-    def test_its_maps_are_those_of_four_strides_for_any_channels(self, net: Lite0) -> None:
+    def test_its_maps_are_those_of_four_strides_for_any_channels(self, net: Lite0Network) -> None:
         for channels in (1, 3, 5):
             maps = net(torch.rand(2, channels, 32, 48))
             assert [tuple(each.shape[1:]) for each in maps] == [(24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3)]
 
-    def test_its_weights_and_statistics_stay_those_of_imagenet(self, net: Lite0) -> None:
+    def test_its_weights_and_statistics_stay_those_of_imagenet(self, net: Lite0Network) -> None:
         before = {name: value.clone() for name, value in net.state_dict().items()}
         net.train()(torch.rand(2, 3, 64, 64))
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
         assert not any(parameter.requires_grad for parameter in net.parameters())
 
-    def test_grey_images_are_grey_colours(self, net: Lite0) -> None:
+    def test_grey_images_are_grey_colours(self, net: Lite0Network) -> None:
         grey = torch.rand(1, 1, 64, 64)
         assert torch.equal(net(grey)[-1], net(grey.repeat(1, 3, 1, 1))[-1])
 
-    def test_many_images_at_once_are_those_one_by_one(self, net: Lite0, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_images_at_once_are_those_one_by_one(self, net: Lite0Network, monkeypatch: pytest.MonkeyPatch) -> None:
         images = torch.rand(5, 1, 32, 32)
         expected = net(images)
         monkeypatch.setattr(lite0, "AT_ONCE", 2)

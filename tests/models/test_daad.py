@@ -74,7 +74,7 @@ class TestDAAD(ModelContract):
                 reduction="mean",
                 temperature=0.1,
             )
-            errors.append(float(detector.decision_function(self.textures()).mean()))
+            errors.append(float(detector.score(self.textures()).mean()))
         assert errors[0] > errors[1] > errors[2]
 
     @staticmethod

@@ -1,17 +1,17 @@
-"""IGD on CCD's backbone keeps the contract, and is what the paper and its code say."""
+"""IGD keeps the contract, and is what the paper and its code say."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from daad import ArtifactError
+from daad import ArtifactError, Detector
 from daad.data.preprocess import to_float
-from daad.models.igd import IGD
+from daad.models.igd import IGD, IGDConfig
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped
@@ -19,8 +19,19 @@ from tests.networks import Pyramid
 
 
 class TestIGD(ModelContract):
-    name = "ccd-igd"
-    settings: ClassVar[dict[str, Any]] = {"igd_steps": 4}
+    name = "igd"
+
+    def length(self, steps: int) -> dict[str, Any]:
+        return {"steps": 4, "feature_settings": {"steps": steps, "batch_size": 4}}
+
+    def fit(self, images: Any, **options: Any) -> Detector:
+        if options.get("features", "ccd") != "ccd":
+            options.setdefault("feature_settings", {})
+        return super().fit(images, **options)
+
+    def on_random(self, **settings: Any) -> IGD:
+        config = IGDConfig.make(height=32, width=32, channels=1, size="nano", features="random", **settings)
+        return IGD(config)
 
     def trained(self, **settings: Any) -> IGD:
         model = self.tiny(**settings)
@@ -39,14 +50,14 @@ class TestIGD(ModelContract):
         expected = 0.5 * (0.1 * whole.recon + 0.9 * whole.gauss) + 0.5 * torch.stack(worst).amax(dim=0)
         torch.testing.assert_close(model(images).score, expected)
 
-    def test_a_stopped_training_goes_on_with_the_same_network_alone(self, tmp_path: Path) -> None:
+    def test_a_stopped_training_goes_on_with_the_same_features_alone(self, tmp_path: Path) -> None:
         images, run = striped(10, 32, 32, 1), tmp_path / "run"
         first, second = Pyramid(), Pyramid()
-        self.fit(images, network=first, run=run, checkpoint_every=2)
-        resumed = self.fit(images, network=first, run=run, resume=True)
+        self.fit(images, features=first, run=run, checkpoint_every=2)
+        resumed = self.fit(images, features=first, run=run, resume=True)
         assert resumed.provenance["training"]["resumed_at"] > 0
         with pytest.raises(ArtifactError, match="other settings, network, data or seed"):
-            self.fit(images, network=second, run=run, resume=True)
+            self.fit(images, features=second, run=run, resume=True)
 
     def test_without_the_local_branch_the_image_alone_counts(self) -> None:
         model, images = self.trained(local=False), torch.rand(3, 1, 32, 32)
@@ -71,17 +82,18 @@ class TestIGD(ModelContract):
     def test_of_very_many_patches_some_give_the_centre(self, monkeypatch: pytest.MonkeyPatch) -> None:
         counts: list[int] = []
         model = self.tiny()
-        model.kept_codes, images = 0.5, torch.rand(40, 1, 32, 32)
+        images = torch.rand(40, 1, 32, 32)
         monkeypatch.setattr(model.branches["patch"], "centre_on", lambda codes: counts.append(len(codes)))
-        model.centre(lambda: iter(images.split(8)))
+        model.centre(lambda: iter(images.split(8)), kept_codes=0.5)
         assert 0.4 < counts[0] / (40 * len(model.grid)) < 0.6
 
     def test_both_players_of_a_step_learn_from_the_same_views_and_the_next_step_from_new_ones(self) -> None:
         model, drawn = self.tiny(), []
         model.views_of, draw = (lambda images: drawn.append(draw(images)) or drawn[-1]), model.views_of
+        *_, detector = model.stages(8)
         for images in (torch.rand(4, 1, 32, 32), torch.rand(4, 1, 32, 32)):
-            model.generator_loss(images)
-            model.critic_loss(images)
+            for player in detector.players:
+                player.loss(images)
         assert len(drawn) == 2 and not torch.equal(drawn[0]["patch"], drawn[1]["patch"])
 
     def test_the_last_centre_is_that_of_all_training_images(self) -> None:
@@ -91,22 +103,22 @@ class TestIGD(ModelContract):
         torch.testing.assert_close(model.branches["image"].centre, codes.mean(dim=0), rtol=1e-4, atol=1e-5)
 
     def test_the_centre_is_estimated_anew_as_training_goes_on(self) -> None:
-        model = self.tiny(igd_steps=50, igd_batch_size=2, local=False, backbone="random")
+        model = self.on_random(steps=50, batch_size=2, local=False)
         times = []
-        model.centre, kept = (lambda batches: times.append(1) or kept(batches)), model.centre
+        model.centre, kept = (lambda batches, **_: times.append(1) or kept(batches)), model.centre
         train(model, striped(4, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
         assert len(times) == 1 + 2 + 1  # at first; after 20 and 40 steps, which are ten epochs each; at the end
 
-    def test_the_backbone_is_frozen_while_the_detector_learns(self) -> None:
-        model = self.tiny(backbone="random", igd_steps=3)
+    def test_the_features_are_frozen_while_the_detector_learns(self) -> None:
+        model = self.on_random(steps=3, batch_size=4)
         pretrain, detector = model.stages(8)
         pretrain.end(lambda: iter([torch.rand(8, 1, 32, 32)]))
-        before = state_bytes(model.backbone)
+        before = state_bytes(model.features)
         model.train()
         for player in detector.players:
             torch.stack(list(player.loss(torch.rand(8, 1, 32, 32)).values())).sum().backward()
-        assert state_bytes(model.backbone) == before
-        assert all(p.grad is None for p in model.backbone.parameters())
+        assert state_bytes(model.features) == before
+        assert all(p.grad is None for p in model.features.parameters())
 
     def test_the_critic_is_asked_for_the_share_of_the_mix(self) -> None:
         branch, f = self.tiny().branches["image"].eval(), torch.randn(6, 16)
@@ -118,5 +130,5 @@ class TestIGD(ModelContract):
 
     def test_constant_images_are_scored_alike(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
-        scores = self.fit(images).decision_function(images)
+        scores = self.fit(images).score(images)
         assert np.ptp(scores) < 1e-6

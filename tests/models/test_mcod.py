@@ -102,7 +102,8 @@ class TestMCOD(ModelContract):
     def test_the_loss_of_the_released_constants_is_pinned_near_the_logarithm_of_the_queue(self) -> None:
         model = self.trained(temperature_contrast=10.0, batch_size=4)
         model.queue.push(torch.rand(32, 16), F.normalize(torch.randn(32, 16)), torch.rand(32, 4))
-        loss = model.train().loss(torch.rand(4, 1, 32, 32))["contrast"]
+        (stage,) = model.train().stages(12)
+        loss = stage.players[0].loss(torch.rand(4, 1, 32, 32))["contrast"]
         assert abs(float(loss.detach()) - math.log(33)) < 0.2
 
     def test_the_memory_is_untouched_before_the_warm_up_ends_and_has_no_gradient(self) -> None:
@@ -113,7 +114,8 @@ class TestMCOD(ModelContract):
         assert untouched.seen == 4 and not torch.equal(untouched.memory.items, before)
         half = self.tiny(steps=4, warmup=1.0, settle=False)
         (stage,) = half.stages(8)
-        terms = half.train().loss(torch.rand(4, 1, 32, 32))
+        half.train()
+        terms = stage.players[0].loss(torch.rand(4, 1, 32, 32))
         assert "read" not in terms and not half.memory.items.requires_grad
         stage.after_step(torch.rand(4, 1, 32, 32))
         assert torch.equal(half.memory.items, before)
@@ -121,7 +123,7 @@ class TestMCOD(ModelContract):
     def test_the_queue_is_used_as_it_was_before_the_batch_and_the_keys_follow_after_it(self) -> None:
         model = self.tiny(batch_size=4, momentum=0.5).train()
         (stage,) = model.stages(8)
-        terms = model.loss(torch.rand(4, 1, 32, 32))
+        terms = stage.players[0].loss(torch.rand(4, 1, 32, 32))
         assert float(terms["contrast"].detach()) == 0  # nobody in the queue: the positive alone
         assert model.queue.filled == 0
         with torch.no_grad():
@@ -165,5 +167,5 @@ class TestMCOD(ModelContract):
 
     def test_constant_images_are_scored_alike(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
-        scores = self.fit(images).decision_function(images)
+        scores = self.fit(images).score(images)
         assert np.ptp(scores) < 1e-6

@@ -1,4 +1,4 @@
-"""PaDiM on CCD's backbone keeps the contract; its Gaussians are what numpy says."""
+"""PaDiM keeps the contract on any features; its Gaussians are what numpy says."""
 
 from __future__ import annotations
 
@@ -20,29 +20,39 @@ from tests.networks import Pyramid
 
 
 class TestPaDiM(ModelContract):
-    name = "ccd-padim"
+    name = "padim"
+
+    def length(self, steps: int) -> dict[str, Any]:
+        return {"feature_settings": {"steps": steps, "batch_size": 4}}
+
+    def fit(self, images: Any, **options: Any) -> Detector:
+        if options.get("features", "ccd") != "ccd":
+            options.setdefault("feature_settings", {})
+        return super().fit(images, **options)
 
     def trained(self, images: Any = None, **settings: Any) -> PaDiM:
-        model = self.tiny(**{"steps": 2, **settings})
+        if settings.get("features") == "random":
+            settings["feature_settings"] = {}
+        model = self.tiny(**settings)
         images = striped(40, 32, 32, 1) if images is None else images
         train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true")
         return model
 
     def test_the_mean_squared_distance_of_training_images_is_the_number_of_features(self) -> None:
         images = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), dtype=np.uint8)
-        model = self.trained(images, backbone="random", features=6, shrinkage=0.0, ridge=0.0)
-        distances = model.places(model.backbone(torch.from_numpy(to_float(images)))[:3])
+        model = self.trained(images, features="random", dimensions=6, shrinkage=0.0, ridge=0.0)
+        distances = model.places(model.features(torch.from_numpy(to_float(images)))[:3])
         assert float(distances.detach().square().mean()) == pytest.approx(6, rel=0.01)
 
     def test_a_place_has_the_mahalanobis_distance_of_numpy(self) -> None:
-        model = self.trained(backbone="random", features=5, shrinkage=0.1, ridge=0.0)
+        model = self.trained(features="random", dimensions=5, shrinkage=0.1, ridge=0.0)
         images = torch.from_numpy(to_float(striped(40, 32, 32, 1)))
-        f = model.places.gather(model.backbone(images)[:3])[:, 9].detach().double().numpy()
+        f = model.places.gather(model.features(images)[:3])[:, 9].detach().double().numpy()
         covariance = np.cov(f.T, bias=True)
         sound = 0.9 * covariance + 0.1 * np.trace(covariance) / 5 * np.eye(5)
         apart = f - f.mean(axis=0)
         expected = np.sqrt(np.einsum("ni,ij,nj->n", apart, np.linalg.inv(sound), apart))
-        found = model.places(model.backbone(images)[:3]).flatten(1)[:, 9]
+        found = model.places(model.features(images)[:3]).flatten(1)[:, 9]
         np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-3)
 
     def test_the_score_is_the_maps_maximum(self) -> None:
@@ -60,23 +70,21 @@ class TestPaDiM(ModelContract):
     def test_features_that_never_vary_are_legal(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
         detector = self.fit(images, steps=1)
-        scores = detector.decision_function(np.concatenate([images, striped(1, 32, 32, 1)]))
+        scores = detector.score(np.concatenate([images, striped(1, 32, 32, 1)]))
         assert np.isfinite(scores).all() and scores[-1] > scores[:-1].max()
         assert not any(prediction.is_anomalous for prediction in detector.predict(images))
         assert not detector.predict_one(images[0]).is_anomalous  # in whatever company
 
     @pytest.mark.parametrize("level", [0, 77, 255])
     def test_what_learnt_from_equal_images_judges_any_other(self, level: int) -> None:
-        detector = self.fit(np.full((10, 32, 32, 1), level, np.uint8), backbone="random")
-        same, other = detector.decision_function(
-            np.stack([np.full((32, 32, 1), level), striped(1, 32, 32, 1)[0]]).astype(np.uint8)
-        )
+        detector = self.fit(np.full((10, 32, 32, 1), level, np.uint8), features="random")
+        same, other = detector.score(np.stack([np.full((32, 32, 1), level), striped(1, 32, 32, 1)[0]]).astype(np.uint8))
         assert same == 0 < other < np.inf
 
     @pytest.mark.parametrize("images", [2, 12])
     def test_maps_of_one_pixel_may_come_one_at_a_time(self, images: int) -> None:
-        found = self.fit(striped(images, 16, 16, 1), backbone="random", image_size=16, batch_size=4)
-        assert np.isfinite(found.decision_function(striped(images, 16, 16, 1))).all()
+        found = self.fit(striped(images, 16, 16, 1), features="random", image_size=16)
+        assert np.isfinite(found.score(striped(images, 16, 16, 1))).all()
 
     def test_a_network_that_cannot_be_sketched_is_tried_on_an_image(self) -> None:
         class Numpy(Pyramid):
@@ -84,76 +92,96 @@ class TestPaDiM(ModelContract):
                 torch.from_numpy(images.detach().numpy())
                 return super().forward(images)
 
-        model = PaDiM(
-            PaDiMConfig.make(height=32, width=32, channels=1, size="nano", steps=1, backbone="given"), Numpy()
-        )
+        model = PaDiM(PaDiMConfig.make(height=32, width=32, channels=1, size="nano", features="module"), Numpy())
         assert model.shapes == [(8, 32, 32), (8, 16, 16), (8, 8, 8)]
 
     def test_a_network_for_other_images_is_refused_with_what_it_says(self) -> None:
         with pytest.raises(
             ConfigError, match=r"fails on images of shape 1 x 3 x 32 x 32 .* expected input.* 1 channels"
         ):
-            self.fit(striped(10, 32, 32, 3), backbone="given", network=Pyramid())
+            self.fit(striped(10, 32, 32, 3), features=Pyramid())
 
     def test_places_that_need_more_memory_than_is_sane_are_refused(self) -> None:
-        with pytest.raises(ConfigError, match=r"4096 places of 400 features need .* raise stride"):
-            self.tiny(size="paper", height=64, width=64, stride=1, features=400)
+        with pytest.raises(ConfigError, match=r"4096 places of 400 dimensions need .* raise stride"):
+            self.tiny(size="paper", height=64, width=64, stride=1, dimensions=400)
 
     @pytest.mark.parametrize("place", ["saved", "saved.zip", "weights"])
-    def test_a_backbone_is_taken_over_from_a_saved_detector(self, tmp_path: Path, place: str) -> None:
+    def test_features_are_taken_over_from_a_saved_detector(self, tmp_path: Path, place: str) -> None:
         images = striped(10, 32, 32, 1)
         source = self.fit(images)
         saved = source.save(tmp_path / ("saved" if place == "weights" else place))
         origin = saved / "weights.safetensors" if place == "weights" else saved
-        taken = self.fit(images, backbone=str(origin))
-        assert state_bytes(taken.model.backbone) == state_bytes(source.model.backbone)
-        assert not hasattr(taken.model, "heads")
-        kept = taken.save(tmp_path / "taken")
+        taken = self.fit(images, features=str(origin))
+        assert state_bytes(taken.model.features.network.network) == state_bytes(source.model.features.network)
+        assert taken.model.features.network.heads is None
+        again = self.fit(images, features=str(taken.save(tmp_path / "taken")))
+        assert state_bytes(again.model.features.network) == state_bytes(taken.model.features.network)
         (saved / "weights.safetensors" if saved.is_dir() else saved).unlink()
         image = striped(1, 32, 32, 1, seed=3)[0]
-        assert Detector.load(kept).predict_one(image).score == taken.predict_one(image).score
+        assert Detector.load(tmp_path / "taken").predict_one(image).score == taken.predict_one(image).score
 
-    def test_a_backbone_that_is_not_there_or_does_not_fit_is_refused(self, tmp_path: Path) -> None:
+    def test_features_of_a_detector_that_was_tampered_with_are_refused(self, tmp_path: Path) -> None:
         images = striped(10, 32, 32, 1)
-        with pytest.raises(ConfigError, match=r"backbone 'gone' is neither 'ccd' nor 'random', nor"):
-            self.fit(images, backbone="gone")
         saved = self.fit(images).save(tmp_path / "saved")
-        with pytest.raises(ConfigError, match=r"another form: .*take size and channels"):
-            self.fit(striped(10, 32, 32, 3), backbone=str(saved))
+        content = bytearray((saved / "weights.safetensors").read_bytes())
+        content[-1] ^= 1
+        (saved / "weights.safetensors").write_bytes(content)
+        for place in (saved, saved / "weights.safetensors"):
+            with pytest.raises(ArtifactError, match="was changed after it was saved"):
+                self.fit(images, features=str(place))
+
+    def test_features_that_are_not_there_or_do_not_fit_are_refused(self, tmp_path: Path) -> None:
+        images = striped(10, 32, 32, 1)
+        with pytest.raises(ConfigError, match=r"unknown features 'cdc' \(did you mean 'ccd'\?\); known: ccd, random"):
+            self.fit(images, features="cdc")
+        saved = self.fit(images).save(tmp_path / "saved")
+        with pytest.raises(ConfigError, match="learnt from images with 1 channels, and these have 3"):
+            self.fit(striped(10, 32, 32, 3), features=str(saved))
         other = Detector.fit(images, model="ae", size="nano", steps=1, image_size=32).save(tmp_path / "other")
-        with pytest.raises(ConfigError, match="is no backbone by CCD"):
-            self.fit(images, backbone=str(other))
+        with pytest.raises(ConfigError, match="has no features that another could stand on"):
+            self.fit(images, features=str(other))
+
+    def test_what_does_not_learn_by_steps_says_so(self) -> None:
+        with pytest.raises(ConfigError, match="steps: neither padim nor features 'random' learn by steps"):
+            Detector.fit(striped(10, 32, 32, 1), model="padim", features="random", image_size=32, steps=3)
+
+    def test_the_old_names_are_told(self) -> None:
+        with pytest.raises(ConfigError, match="'ccd-padim' is called model 'padim' with features 'ccd' now"):
+            Detector.fit(striped(10, 32, 32, 1), model="ccd-padim")
 
     def test_a_network_that_gives_no_numbers_is_refused(self) -> None:
         network = Pyramid()
         torch.nn.init.constant_(network.filters.bias, torch.nan)
         with pytest.raises(TrainingError, match="features of the training images are not finite"):
-            self.fit(striped(10, 32, 32, 1), network=network)
+            self.fit(striped(10, 32, 32, 1), features=network)
 
     @pytest.mark.parametrize("share", [-0.1, 2.0, "oats"])
     def test_a_shrinkage_that_is_no_share_is_refused(self, share: object) -> None:
         with pytest.raises(ConfigError, match="shrinkage"):
             self.tiny(shrinkage=share)
 
-    def test_any_module_that_gives_maps_can_be_the_backbone(self, tmp_path: Path) -> None:
+    def test_any_module_that_gives_maps_can_be_the_features(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
         network, images = Pyramid(), striped(20, 32, 48, 1)
         before = state_bytes(network)
-        detector = self.fit(images, network=network, image_size=(32, 48))
-        assert state_bytes(detector.model.backbone) == before and network.filters.weight.requires_grad
+        detector = self.fit(images, features=network, image_size=(32, 48))
+        assert state_bytes(detector.model.features.network) == before and network.filters.weight.requires_grad
+        assert list(detector.model.parameters()) == []
+        assert detector.provenance["features"]["source"] == "a module of the user's own, Pyramid"
+        assert detector.provenance["features"]["strides"] == [1, 2, 4]
         saved = detector.save(tmp_path / "saved")
-        with pytest.raises(ArtifactError, match=r"network of your own: give it .* Detector.load"):
+        with pytest.raises(ConfigError, match=r"own, Pyramid, whose code is not stored: .*features=MODULE"):
             Detector.load(saved)
-        loaded = Detector.load(saved, network=Pyramid())
+        loaded = Detector.load(saved, features=Pyramid())
         assert state_bytes(loaded.model) == state_bytes(detector.model)
         own = self.fit(images, steps=1).save(tmp_path / "own")
-        with pytest.raises(ArtifactError, match="has a network of its own; load it without"):
-            Detector.load(own, network=Pyramid())
+        with pytest.raises(ConfigError, match="stands on features 'ccd'; load it without"):
+            Detector.load(own, features=Pyramid())
         assert loaded.predict_one(images[0]).score == detector.predict_one(images[0]).score
 
-    def test_a_network_that_is_of_no_use_is_refused(self) -> None:
+    def test_features_that_are_of_no_use_are_refused(self) -> None:
         images = striped(10, 32, 32, 1)
         with pytest.raises(ConfigError, match="must give a list of maps"):
-            self.fit(images, network=nn.Conv2d(1, 8, 3))
-        with pytest.raises(ConfigError, match=r"'ae' has a network of its own; .* ccd-padim, ccd-igd"):
-            Detector.fit(images, model="ae", image_size=32, network=Pyramid())
+            self.fit(images, features=nn.Conv2d(1, 8, 3))
+        with pytest.raises(ConfigError, match=r"'ae' has a network of its own; .* padim, igd"):
+            Detector.fit(images, model="ae", image_size=32, features=Pyramid())

@@ -134,4 +134,4 @@ class TestUTAD(ModelContract):
 
     def test_constant_images_are_scored_alike(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
-        assert np.ptp(self.fit(images).decision_function(images)) < 1e-6
+        assert np.ptp(self.fit(images).score(images)) < 1e-6

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -28,7 +26,7 @@ class GreyDetector:
         self.preprocess = Preprocess(height=SIDE, width=SIDE, channels=1)
         levels = np.linspace(0.01, 0.1, held_out)
         self.calibration = Calibration.from_normals(levels, levels, 0.05)
-        self.model = SimpleNamespace(config=SimpleNamespace(model_dump=lambda mode: CONFIG))
+        self.settings = CONFIG
         self.reconstructs = reconstructs
         self.asked: list[str] = []
         self.provenance = {

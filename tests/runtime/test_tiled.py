@@ -17,7 +17,7 @@ from daad.data.sample import Sample
 from daad.data.tiles import Tiling
 from daad.detector import selection
 from daad.runtime import tiled
-from daad.runtime.tiled import judge_whole
+from daad.runtime.tiled import score_by_tiles
 from tests.images import save_png, striped
 
 QUICK: dict[str, Any] = {"model": "ae", "image_size": 32, "size": "nano", "steps": 40, "batch_size": 8}
@@ -98,12 +98,12 @@ def test_an_image_too_large_to_be_judged_whole_is_calibrated_by_tiles(monkeypatc
     monkeypatch.setattr(tiled, "MAX_PIXELS", 96 * 96 - 1)
     assert Detector.fit(grained(6, 64, 64), tile=32, **QUICK).calibration.unit == "image"
     with pytest.raises(ImageError, match=r"more than the 9,215 .* use daad search"):
-        judge_whole_of(grained(1, 96, 96)[0])
+        score_by_tiles_of(grained(1, 96, 96)[0])
 
 
-def judge_whole_of(image: Any) -> Any:
+def score_by_tiles_of(image: Any) -> Any:
     found = Detector.fit(grained(6, 64, 64), tile=32, **QUICK)
-    return judge_whole(found.model, found.preprocess, Sample(image, "large"))
+    return score_by_tiles(found.scorer, found.preprocess, Sample(image, "large"))
 
 
 def test_it_is_saved_and_loaded_with_its_tiles(detector: Detector, tmp_path: Path) -> None:

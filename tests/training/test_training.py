@@ -12,8 +12,8 @@ import torch
 from daad import ArtifactError, Detector, TrainingError
 from daad.data.preprocess import to_float
 from daad.files import only_one, write_atomically
-from daad.models.base import Stage
 from daad.models.build import build
+from daad.stages import Stage
 from daad.training.batches import ImageBatches, batch_indices
 from daad.training.loop import RunFolder, learning_rate_at, train
 from tests.images import striped

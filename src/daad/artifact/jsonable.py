@@ -12,17 +12,17 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from daad.errors import ArtifactError
 
 
-def plain(value: Any, key: str) -> Any:
+def jsonable(value: Any, key: str) -> Any:
     """`value` as dicts, lists, text and finite numbers: numpy scalars and arrays, tuples, paths and dates are turned.
 
     Raises ArtifactError that names the place under `key` for anything else.
     """
     if isinstance(value, Mapping):
-        return {_text(name, key): plain(inner, f"{key}.{name}") for name, inner in value.items()}
+        return {_text(name, key): jsonable(inner, f"{key}.{name}") for name, inner in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist(), key)
+        return jsonable(value.tolist(), key)
     if isinstance(value, list | tuple):
-        return [plain(inner, f"{key}.{place}") for place, inner in enumerate(value)]
+        return [jsonable(inner, f"{key}.{place}") for place, inner in enumerate(value)]
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, np.integer):

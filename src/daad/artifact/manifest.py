@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daad.data.preprocess import Preprocess
 from daad.errors import ArtifactError
+from daad.scoring.box_reference import BoxReference
 from daad.scoring.calibration import Calibration
 from daad.scoring.confidence import Confidence
 
-SCHEMA = 1
+SCHEMA = 2
+READ_BY = {1: "daad 0.1"}  # which version reads older schemas
 MAX_MANIFEST_BYTES = 64 * 2**20
 KINDS = {  # what a saved thing is, and which command reads it
     "daad-detector": "a detector of anomalies, for daad predict",
@@ -63,12 +65,14 @@ class Manifest(AnyManifest):
 
 
 class BoxManifest(AnyManifest):
-    """A detector of boxes; `confidence` is the threshold of its scores and what it was worth on held-out images."""
+    """A detector of boxes; `confidence` is the threshold of its scores and what it was worth on held-out images;
+    `reference` is what evaluations hold it against."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["daad-box-detector"] = "daad-box-detector"
     confidence: Confidence
+    reference: BoxReference
 
 
 M = TypeVar("M", bound=AnyManifest)
@@ -95,10 +99,7 @@ def parse_manifest(content: bytes, where: str, form: type[M]) -> M:
     if body["kind"] != form.model_fields["kind"].get_default() and form is not AnyManifest:
         raise ArtifactError(f"{where}: is {KINDS[body['kind']]}")
     if body.get("schema_version") != SCHEMA:
-        raise ArtifactError(
-            f"{where}: schema version {body.get('schema_version')!r} is not the version {SCHEMA} that this daad reads; "
-            "upgrade daad, or fit again"
-        )
+        raise ArtifactError(f"{where}: {_of_another_schema(body.get('schema_version'))}")
     if body.pop("manifest_sha256", None) != _digest(body):
         raise ArtifactError(f"{where}: manifest.json was changed after it was saved (its hash does not match)")
     try:
@@ -107,6 +108,12 @@ def parse_manifest(content: bytes, where: str, form: type[M]) -> M:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ArtifactError(f"{where}: manifest.json: {place}: {first['msg']}") from None
+
+
+def _of_another_schema(version: Any) -> str:
+    older = READ_BY.get(version) if isinstance(version, int) else None
+    advice = f"{older} reads it; use that, or fit again" if older else "upgrade daad, or fit again"
+    return f"schema version {version!r} is not the version {SCHEMA} that this daad reads; {advice}"
 
 
 def _digest(body: dict[str, Any]) -> str:

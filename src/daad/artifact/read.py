@@ -6,9 +6,11 @@ import hashlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import load as parse_tensors
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as parse_tensors
 
 from daad.artifact.manifest import MAX_MANIFEST_BYTES, AnyManifest, M, parse_manifest
 from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, resolved, told
@@ -16,11 +18,11 @@ from daad.errors import ArtifactError
 
 MAX_FILE_BYTES = 8 * 2**30
 
-Tensors = dict[str, Tensor]
+Arrays = dict[str, npt.NDArray[Any]]
 Member = Callable[[str, int], bytes]
 
 
-def read_artifact(path: str | Path, form: type[M]) -> tuple[M, Tensors, Tensors]:
+def read_artifact(path: str | Path, form: type[M]) -> tuple[M, Arrays, Arrays]:
     """Manifest of the form asked for, weights and golden sample of a detector, each file checked against its hash
     before it is parsed."""
     resolved(path)  # an empty or impossible path is told as such
@@ -69,10 +71,10 @@ def _read(where: Path, form: type[M], member: Member) -> tuple[M, dict[str, byte
     return manifest, contents
 
 
-def _tensors(contents: dict[str, bytes], name: str, where: str | Path) -> Tensors:
+def _tensors(contents: dict[str, bytes], name: str, where: str | Path) -> Arrays:
     try:
-        return parse_tensors(contents[name])
-    except Exception as error:  # its own error, or those of torch for a type or shape that torch has not
+        return {key: np.asarray(array) for key, array in parse_tensors(contents[name]).items()}
+    except Exception as error:  # its own error, or those of numpy for a type or shape that numpy has not
         raise ArtifactError(f"{where}: {name} cannot be read ({error})") from None
 
 

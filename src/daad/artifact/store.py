@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import save as dump_tensors
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save as dump_tensors
 
 from daad.artifact.manifest import AnyManifest, FileEntry
 from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, check_replaceable, resolved, told
 from daad.artifact.read import sha256
 from daad.artifact.replace import put_folder, put_zip
 
-Tensors = dict[str, Tensor]
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def write_artifact(path: str | Path, manifest: AnyManifest, weights: Tensors, golden: Tensors) -> None:
+def write_artifact(path: str | Path, manifest: AnyManifest, weights: Arrays, golden: Arrays) -> None:
     """Put a detector at `path`: a zip where it ends in .zip, else a folder. An old one is replaced only when the new
     one is whole. Raises ArtifactError where something else stands there, or where it cannot be written."""
     contents = {WEIGHTS: _dump(weights), GOLDEN: _dump(golden)}
@@ -29,5 +32,5 @@ def write_artifact(path: str | Path, manifest: AnyManifest, weights: Tensors, go
         put(place, contents)
 
 
-def _dump(tensors: Tensors) -> bytes:
-    return dump_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+def _dump(arrays: Arrays) -> bytes:
+    return dump_tensors({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()})

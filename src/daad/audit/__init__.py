@@ -1,1 +1,20 @@
-"""An unlabelled pool of images: which of them are not like the rest, and which are nearly the same."""
+"""Which of my good images are not good? `daad.audit(...)`: an unlabelled pool, ranked by how unlike the rest it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daad.callable_package import make_callable
+
+if TYPE_CHECKING:
+    from daad.audit.audit import Audit
+
+
+def audit(data: Any, *, progress: Any = None, **options: Any) -> Audit:
+    """Rank a pool of images that should all be good by how unlike the rest they are; see `daad.Audit.of`."""
+    from daad.audit.audit import Audit
+
+    return Audit.of(data, progress=progress, **options)
+
+
+make_callable(__name__, audit)

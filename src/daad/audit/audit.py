@@ -17,19 +17,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
 from daad.audit.duplicates import duplicate_groups
+from daad.audit.options import AuditPlan
 from daad.data.cache import CachedImages
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample, printable
-from daad.detector.learning import learn, make_ready, part_of, told_of
-from daad.detector.options import FitPlan, Progress, RunOptions, silent
-from daad.detector.scorer import score_all
+from daad.detector.detector import with_path
+from daad.detector.learning import learn, make_ready, mentioning, subset
+from daad.detector.options import RunOptions
 from daad.errors import DataError
 from daad.files import write_atomically
-from daad.models.base import AnomalyModel
-from daad.models.registry import model_class
+from daad.models.base import ScoresUnseen
+from daad.runtime.engines.torch import TorchScorer
+from daad.runtime.progress import Progress, silent
+from daad.runtime.scorer import Scorer, score_all
+from daad.settings import split, takes
 
 SCORING_BATCH = 32
 KEPT_COLUMNS = ("path", "label", "group", "audit_rank")  # the last tells our manifest from a user's own
@@ -37,16 +40,6 @@ NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absol
 FAR = 1000  # standard deviations, beyond which a number says no more
 NORMAL_MEAN = 1.2533  # and of its mean absolute deviation
 SAME = 1e-6  # of the mean distance from the median: scores that differ by less are one but for rounding
-
-
-class AuditPlan(FitPlan):
-    """What decides an audit, but the images; `false_alarm_rate` and `holdout` have no part in it."""
-
-    contamination: float = Field(0.05, gt=0, le=0.5)
-
-    def chosen_settings(self) -> dict[str, Any]:
-        """Those of a fit, over what the model does otherwise where its images may be odd."""
-        return {**model_class(self.model).pool_settings, **super().chosen_settings()}
 
 
 @dataclass(frozen=True)
@@ -82,10 +75,31 @@ class Audit:
     samples: list[Sample]
     order: list[int]
     failures: list[Failure]
-    model: AnomalyModel
+    scorer: Scorer
     preprocess: Preprocess
     map_threshold: float
     provenance: dict[str, Any]
+
+    @classmethod
+    @takes(AuditPlan, RunOptions)
+    def of(cls, data: Any, *, progress: Progress | None = None, **options: Any) -> Audit:
+        """Rank a pool of images that should all be good by how unlike the rest they are.
+
+        The model learns from all of them, without labels, and scores the same ones. Model `daad` looks for odd places
+        in images, `mcod` for images that are odd as a whole.
+
+        Args:
+            data: as in `Detector.fit`.
+            progress: called with (phase, done, total) as work goes on.
+            {options}
+            **settings: those of the model (`daad models NAME`).
+
+        Raises:
+            DataError: fewer than two images can be used.
+            ConfigError, TrainingError, ArtifactError: as in `Detector.fit`.
+        """
+        (plan, run), settings = split(options, AuditPlan, RunOptions)
+        return audit_pool(data, AuditPlan.make(**plan, settings=settings), RunOptions.make(**with_path(run)), progress)
 
     @property
     def kept(self) -> Iterator[tuple[PoolRow, Sample]]:
@@ -154,18 +168,20 @@ def is_own_manifest(path: Path) -> bool:
 
 
 def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:
-    """Rank a pool; see `daad.audit` for the arguments and errors."""
+    """Rank a pool; see `Audit.of` for the arguments and errors."""
     report = progress or silent
     ready = make_ready(data, plan, options, report)
     cached = ready.cached
     if len(cached.samples) < 2:
         raise DataError(f"found one usable image, {cached.samples[0].name}; an audit compares images, give more")
-    whole = part_of(cached, np.arange(len(cached.samples)))
-    with told_of(ready.failures):
-        summary = learn(ready.model, whole, plan, options, ready.preprocess, report)
+    images = subset(cached, np.arange(len(cached.samples)))
+    with mentioning(ready.failures):
+        summary = learn(ready.model, images, plan, options, ready.preprocess, report)
     model = ready.model.requires_grad_(False).eval()
-    scores, peaks = map(np.array, zip(*score_all(model, ready.preprocess, _batches(cached, report)), strict=True))
-    scores = model.unseen_scores(torch.from_numpy(scores)).numpy()
+    scorer = TorchScorer(model, model.config.model_dump(mode="json"))
+    scores, peaks = map(np.array, zip(*score_all(scorer, _batches(cached, report)), strict=True))
+    if isinstance(model, ScoresUnseen):
+        scores = model.unseen_scores(torch.from_numpy(scores)).numpy()
     groups = duplicate_groups(cached.images)
     order = np.lexsort((np.arange(len(scores)), -scores))
     provenance = {
@@ -175,14 +191,14 @@ def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progre
         "seed": plan.seed,
         "images": len(scores),
         "size": [ready.preprocess.height, ready.preprocess.width],
-        "data_fingerprint": whole.fingerprint,
+        "data_fingerprint": images.fingerprint,
         "config": model.config.model_dump(mode="json"),
         "training": asdict(summary),
     }
     rows = _rows([sample.name for sample in cached.samples], scores, groups, order, plan.contamination)
     samples = [cached.samples[i] for i in order]
     map_threshold = float(np.quantile(peaks, 1 - plan.contamination))
-    return Audit(rows, samples, order.tolist(), ready.failures, model, ready.preprocess, map_threshold, provenance)
+    return Audit(rows, samples, order.tolist(), ready.failures, scorer, ready.preprocess, map_threshold, provenance)
 
 
 def _batches(cached: CachedImages, report: Progress) -> Iterator[Any]:

@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from daad.artifact.jsonable import plain
+from daad.artifact.jsonable import jsonable
 from daad.artifact.manifest import BoxManifest
 from daad.artifact.read import read_artifact
 from daad.artifact.store import write_artifact
@@ -24,12 +23,16 @@ from daad.boxes.prediction import BoxPrediction, Detection
 from daad.boxes.scod import NAME, SCOD, SCODConfig
 from daad.data.box_set import BoxSet, read_boxes
 from daad.data.preprocess import Preprocess
-from daad.detector.export import export_pair
-from daad.detector.options import Progress, RunOptions
+from daad.detector.class_only import class_only
+from daad.detector.detector import with_path
+from daad.detector.options import RunOptions
 from daad.errors import ArtifactError, ConfigError, ImageError
 from daad.models.build import rebuild
+from daad.runtime.progress import Progress
 from daad.runtime.stream import samples_of
+from daad.scoring.box_reference import BoxReference
 from daad.scoring.confidence import Confidence
+from daad.settings import split, takes
 
 GOLDEN_TOLERANCE = 1e-3  # of a score, and of a box in shares of the image's side
 
@@ -43,11 +46,17 @@ class BoxDetector:
     """
 
     def __init__(
-        self, model: SCOD, preprocess: Preprocess, confidence: Confidence, provenance: Mapping[str, Any]
+        self,
+        model: SCOD,
+        preprocess: Preprocess,
+        confidence: Confidence,
+        reference: BoxReference,
+        provenance: Mapping[str, Any],
     ) -> None:
         self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocess = preprocess
         self.confidence = confidence
+        self.reference = reference
         self.provenance = dict(provenance)
 
     @property
@@ -55,57 +64,36 @@ class BoxDetector:
         """The classes of boxes, in the order of the network's outputs."""
         return tuple(self.model.config.classes)
 
-    @classmethod
+    @class_only
+    @takes(BoxPlan, RunOptions)
     def fit(
         cls,
         data: str | Path | BoxSet,
         *,
         images: str | Path | None = None,
-        preset: str = "small",
-        image_size: int | tuple[int, int] | None = None,
-        seed: int = 0,
-        holdout: float = 0.1,
-        tile: int | tuple[int, int] | None = None,
-        overlap: float | None = None,
-        precision: Any = "auto",
-        accelerator: str = "auto",
-        run: str | Path | None = None,
-        resume: bool = False,
-        checkpoint_every: int = 200,
-        cache: bool = True,
         progress: Progress | None = None,
-        **settings: Any,
+        **options: Any,
     ) -> Self:
-        """Learn to find boxes.
+        """Learn to find boxes. The same seed gives the same bits on one CPU.
 
-        `data`: what `daad.data.box_set.read_boxes` reads (COCO, Pascal VOC, YOLO, an MVTec-style folder with masks; its
-        training part), or what it gave. `images`: where the images of COCO or VOC annotations lie, if not beside them.
-        `image_size`: the short side the model sees, or (height, width), at least 64; None: the preset's. A share
-        `holdout` of the images is kept from training to set the score from which a box is shown. `tile`: a side in
-        image pixels, or (height, width): tiles of this size are learnt at full resolution, and every image, however
-        large, is searched by its tiles, which share `overlap` of their side; boxes up to that size are seen whole.
-        `overlap=None`: from .25 to .5, enough for nine boxes of ten. `run` and what follows it are as in
-        `Detector.fit`. `settings` are those of `SCODConfig`. The same seed gives the same bits on one CPU.
+        Args:
+            data: what `daad.data.box_set.read_boxes` reads (COCO, Pascal VOC, YOLO, an MVTec-style folder with masks;
+                its training part), or what it gave.
+            images: where the images of COCO or VOC annotations lie, if not beside them.
+            progress: called with (phase, done, total) as work goes on.
+            {options}
+            **settings: those of `SCODConfig` (`daad models scod`).
 
-        Raises DataError, ConfigError, TrainingError, ArtifactError.
+        Raises:
+            DataError: no image with boxes is left to learn from.
+            ConfigError, TrainingError, ArtifactError: as in `Detector.fit`.
         """
-        plan = BoxPlan.make(
-            preset=preset,
-            image_size=image_size,
-            seed=seed,
-            holdout=holdout,
-            tile=tile,
-            overlap=overlap,
-            precision=precision,
-            accelerator=accelerator,
-            settings=settings,
-        )
+        (plan_options, run), settings = split(options, BoxPlan, RunOptions)
+        plan = BoxPlan.make(**plan_options, settings=settings)
         plan.check()
-        folder = None if run is None else Path(run)
-        options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
         labelled = data if isinstance(data, BoxSet) else read_boxes(data, split="train", images=images)
-        fitted = fit(labelled, plan, options, progress)
-        return cls(fitted.model, fitted.preprocess, fitted.confidence, fitted.provenance)
+        fitted = fit(labelled, plan, RunOptions.make(**with_path(run)), progress)
+        return cls(fitted.model, fitted.preprocess, fitted.confidence, fitted.reference, fitted.provenance)
 
     def predict(
         self, source: Any, *, min_score: float | None = None, batch_size: int = BATCH_SIZE, workers: int = 2
@@ -146,7 +134,7 @@ class BoxDetector:
             labelled = data.of(self.classes)
         else:
             labelled = read_boxes(data, split="test", classes=self.classes, images=images)
-        parts = Fitted(self.model, self.preprocess, self.confidence, self.provenance)
+        parts = Fitted(self.model, self.preprocess, self.confidence, self.reference, self.provenance)
         return evaluate(parts, labelled, batch_size, progress)
 
     def save(self, path: str | Path) -> Path:
@@ -155,14 +143,16 @@ class BoxDetector:
         found = raw_found(self.model, golden)
         manifest = BoxManifest(
             model=NAME,
-            config=plain(self.model.config.model_dump(mode="json"), "config"),
+            config=jsonable(self.model.config.model_dump(mode="json"), "config"),
             preprocess=self.preprocess,
             confidence=self.confidence,
-            provenance=plain(self.provenance, "provenance"),
+            reference=self.reference,
+            provenance=jsonable(self.provenance, "provenance"),
             files={},
         )
-        tensors = {"image": torch.from_numpy(golden.astype(np.int32)), "scores": found.scores, "boxes": found.boxes}
-        write_artifact(path, manifest, self.model.state_dict(), tensors)
+        sample = {"image": golden.astype(np.int32), "scores": found.scores.numpy(), "boxes": found.boxes.numpy()}
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        write_artifact(path, manifest, weights, sample)
         return Path(path)
 
     @classmethod
@@ -176,7 +166,7 @@ class BoxDetector:
         p, config = manifest.preprocess, model.config
         if (p.height, p.width, p.channels) != (config.height, config.width, config.channels) or p.crop:
             raise ArtifactError(f"{path}: manifest.json: its preprocess is not one for boxes of this config; fit again")
-        detector = cls(model, p, manifest.confidence, manifest.provenance)
+        detector = cls(model, p, manifest.confidence, manifest.reference, manifest.provenance)
         if verify:
             detector._verify(golden, str(path))
         return detector
@@ -185,6 +175,8 @@ class BoxDetector:
         """Write the network as ONNX and prove it: input `image` integers (N, h, w, C) as `preprocess` gives them;
         outputs `scores` (N, A, classes) and `boxes` (N, A, 4) in pixels of the input, before suppression. Gives the
         largest difference from torch of each, relative to its largest value. Needs `pip install 'daad[onnx]'`."""
+        from daad.detector.export import export_pair
+
         images = self._golden_image(4) if samples is None else np.asarray(samples)
         names = ("scores", "boxes")
         return dict(zip(names, export_pair(self.model, self.preprocess, Path(path), images, names), strict=True))
@@ -203,7 +195,7 @@ class BoxDetector:
         noise = np.random.default_rng(0).random((count, p.height, p.width, p.channels))
         return (np.iinfo(p.dtype).max * noise).astype(p.dtype)
 
-    def _verify(self, golden: dict[str, Tensor], where: str) -> None:
+    def _verify(self, golden: Mapping[str, npt.NDArray[Any]], where: str) -> None:
         p, anchors, classes = self.preprocess, len(self.model.anchors), len(self.classes)
         shapes = {
             "image": (1, p.height, p.width, p.channels),
@@ -213,7 +205,8 @@ class BoxDetector:
         for name, shape in shapes.items():
             if name not in golden or tuple(golden[name].shape) != shape:
                 raise ArtifactError(f"{where}: golden.safetensors: {name!r} is not of shape {shape}; save it again")
-        found = raw_found(self.model, golden["image"].numpy().astype(p.dtype))
-        apart = (found.scores - golden["scores"]).abs().max(), (found.boxes - golden["boxes"]).abs().max() / p.width
-        if not all(bool(each <= GOLDEN_TOLERANCE) for each in apart):
+        found = raw_found(self.model, golden["image"].astype(p.dtype))
+        scores_apart = np.abs(found.scores.numpy() - golden["scores"]).max()
+        boxes_apart = np.abs(found.boxes.numpy() - golden["boxes"]).max() / p.width
+        if not (scores_apart <= GOLDEN_TOLERANCE and boxes_apart <= GOLDEN_TOLERANCE):
             raise ArtifactError(f"{where}: its golden sample gives other boxes here than where it was saved")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,12 @@ from daad.boxes.labelled import file_digest, pixel_digest
 from daad.boxes.predicting import BATCH_SIZE, judge
 from daad.data.box_set import BoxSample, BoxSet
 from daad.data.sample import Failure, Sample
-from daad.detector.options import Progress
 from daad.errors import ConfigError, DataError
 from daad.metrics.box_intervals import box_intervals
 from daad.metrics.box_quality import AT_MOST, Boxes, BoxQuality, box_quality, truth
 from daad.metrics.intervals import Interval
+from daad.runtime.progress import Progress
+from daad.scoring.box_reference import BoxReference
 
 THIRDS = ("small", "middle", "large")
 
@@ -65,7 +66,7 @@ def evaluate(
     if batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, found {batch_size}")
     samples, found, failures, seen = [], [], list(data.failures), 0
-    learnt = set(detector.provenance.get("learnt_images", ()))
+    learnt = set(detector.reference.learnt_images)
     plain = [Sample(sample.image, sample.name) for sample in data.samples]
     judged = judge(detector.model, detector.preprocess, plain, batch_size=batch_size)
     for done, (own, item) in enumerate(zip(data.samples, judged, strict=True), start=1):
@@ -95,7 +96,7 @@ def _measured(
     shown = max(int((each.scores >= detector.confidence.threshold).sum()) for each in found)
     most = max(AT_MOST, shown, 2 * max(len(each.labels) for each in true))
     counted = [each.best(most) for each in found]
-    classes, sizes = detector.model.config.classes, thirds_of(detector.provenance)
+    classes, sizes = detector.model.config.classes, thirds_of(detector.reference)
     notes = list(data.notes)
     if seen:
         notes.append(f"{seen} of these images were learnt from: the figures are too good; keep a part for measuring")
@@ -106,7 +107,7 @@ def _measured(
         notes.append(f"of an image the {most} surest boxes count, not COCO's {AT_MOST}: so many are there, or shown")
     return BoxEvaluation(
         quality=box_quality(counted, true, classes, sizes, most),
-        baseline=box_quality([_usual(detector, sample) for sample in samples], true, classes, sizes, most),
+        baseline=box_quality([_mean_boxes(detector, sample) for sample in samples], true, classes, sizes, most),
         intervals=box_intervals(counted, true, len(classes), detector.confidence.threshold),
         images=len(samples),
         boxes=sum(len(each.labels) for each in true),
@@ -117,20 +118,18 @@ def _measured(
     )
 
 
-def thirds_of(provenance: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def thirds_of(reference: BoxReference) -> dict[str, tuple[float, float]]:
     """The ranges of sqrt(width height) that hold a third of the training boxes each."""
-    ends: Sequence[float] = provenance.get("thirds", ())
-    edges = [0.0, *ends, math.inf]
-    return dict(zip(THIRDS, itertools.pairwise(edges), strict=False)) if ends else {}
+    if reference.size_thirds is None:
+        return {}
+    return dict(zip(THIRDS, itertools.pairwise([0.0, *reference.size_thirds, math.inf]), strict=True))
 
 
-def _usual(detector: Fitted, sample: BoxSample) -> Boxes:
+def _mean_boxes(detector: Fitted, sample: BoxSample) -> Boxes:
     """The mean training box of every class, with the share of training images that show the class as its score."""
-    usual = detector.provenance.get("usual_boxes", {})
-    known = [place for place, name in enumerate(detector.model.config.classes) if name in usual]
     height, width = sample.size
-    corners = [
-        np.array(usual[detector.model.config.classes[place]]["box"]) * [width, height, width, height] for place in known
-    ]
-    scores = [usual[detector.model.config.classes[place]]["share"] for place in known]
-    return Boxes(np.array(corners, np.float64).reshape(-1, 4), np.array(known, np.int64), np.array(scores, np.float64))
+    mean_boxes, classes = detector.reference.mean_boxes, detector.model.config.classes
+    known = [(label, mean_boxes[name]) for label, name in enumerate(classes) if name in mean_boxes]
+    corners = np.array([mean.box for _, mean in known], np.float64).reshape(-1, 4) * [width, height, width, height]
+    labels, scores = [label for label, _ in known], [mean.share for _, mean in known]
+    return Boxes(corners, np.array(labels, np.int64), np.array(scores, np.float64))

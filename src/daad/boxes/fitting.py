@@ -27,10 +27,12 @@ from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.tiles import Tiling
 from daad.detector.learning import repeatable
-from daad.detector.options import Progress, RunOptions, silent
-from daad.detector.provenance import circumstances
+from daad.detector.options import RunOptions
+from daad.detector.provenance import made_here
 from daad.errors import DataError
 from daad.metrics.box_quality import Boxes, right_at, truth
+from daad.runtime.progress import Progress, silent
+from daad.scoring.box_reference import BoxReference, MeanBox
 from daad.scoring.confidence import Confidence
 from daad.training.loop import RunFolder, TrainingSummary, train_on
 
@@ -46,6 +48,7 @@ class Fitted:
     model: SCOD
     preprocess: Preprocess
     confidence: Confidence
+    reference: BoxReference
     provenance: dict[str, Any]
 
 
@@ -63,7 +66,8 @@ def fit(data: BoxSet, plan: BoxPlan, options: RunOptions, progress: Progress | N
     summary = _train(model, images, plan, options, report)
     confidence, failures = _confidence(model, images, report)
     provenance = _provenance(plan, data, images, summary, [*data.failures, *images.failures, *failures])
-    return Fitted(model.requires_grad_(False), images.preprocess, confidence, provenance)
+    reference = _reference(data, images)
+    return Fitted(model.requires_grad_(False), images.preprocess, confidence, reference, provenance)
 
 
 def _fresh(images: Labelled, classes: tuple[str, ...], plan: BoxPlan) -> SCOD:
@@ -85,9 +89,9 @@ def _train(model: SCOD, images: Labelled, plan: BoxPlan, options: RunOptions, re
         return BoxBatches(images.cached.images, images.boxes, images.labels, device, images.lots)
 
     run = None
-    if options.folder is not None:
+    if options.run is not None:
         identity = _identity(model, images, plan)
-        run = RunFolder(options.folder, identity, options.checkpoint_every, options.resume)
+        run = RunFolder(options.run, identity, options.checkpoint_every, options.resume)
     with repeatable(plan.seed):
         summary = train_on(
             model,
@@ -162,19 +166,16 @@ def _provenance(
     sizes = corners[:, 2:] - corners[:, :2]
     notes = [*data.notes, *([f"no box of these classes is learnt: {', '.join(none)}"] if none else [])]
     return {
-        **circumstances(),
+        **made_here(),
         "seed": plan.seed,
         "preset": plan.preset,
         "settings": plan.settings,
         **_amounts(images, failures),
         "boxes": counts,
-        "usual_boxes": _usual(data),
-        "thirds": np.quantile(np.sqrt(sizes.prod(axis=1)), (1 / 3, 2 / 3)).tolist(),  # in pixels of the images
         "data_fingerprint": {
             "fit": _fingerprint(images, images.rows),
             "held_out": _fingerprint(images, images.held_out) if not images.whole else _files(images.whole),
         },
-        "learnt_images": images.digests,
         "left_out": [asdict(failure) for failure in failures],
         "notes": [*notes, *images.notes, *_cut_notes(images.preprocess.tiles, sizes)],
         "training": asdict(summary),
@@ -220,13 +221,19 @@ def _cut_notes(tiling: Tiling | None, sizes: Floats) -> list[str]:
     return found
 
 
-def _usual(data: BoxSet) -> dict[str, Any]:
-    """The mean box of every class, in shares of the image, and the share of images that show the class: what a detector
-    that looks at no image would say."""
+def _reference(data: BoxSet, images: Labelled) -> BoxReference:
+    """What evaluations hold the detector against."""
+    corners = np.concatenate([sample.boxes for sample in data.samples])
+    first, second = np.quantile(np.sqrt((corners[:, 2:] - corners[:, :2]).prod(axis=1)), (1 / 3, 2 / 3)).tolist()
+    return BoxReference(size_thirds=(first, second), mean_boxes=_mean_boxes(data), learnt_images=tuple(images.digests))
+
+
+def _mean_boxes(data: BoxSet) -> dict[str, MeanBox]:
     found = {}
     for place, name in enumerate(data.classes):
         own = [sample for sample in data.samples if (sample.labels == place).any()]
         if own:
             boxes = [s.boxes[s.labels == place] / ([s.size[1], s.size[0]] * 2) for s in own]
-            found[name] = {"box": np.concatenate(boxes).mean(axis=0).tolist(), "share": len(own) / len(data.samples)}
+            box = np.concatenate(boxes).mean(axis=0).tolist()
+            found[name] = MeanBox(box=tuple(box), share=len(own) / len(data.samples))
     return found

@@ -24,8 +24,9 @@ from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
 from daad.data.splits import hold_out
 from daad.data.tiles import Tiling, Window
-from daad.detector.options import Progress, RunOptions
-from daad.detector.selection import Readable, readable
+from daad.detector.options import RunOptions
+from daad.detector.selection import Readable, read_headers
+from daad.runtime.progress import Progress
 
 MOST_OFTEN = 8
 Floats = npt.NDArray[np.float64]
@@ -127,7 +128,7 @@ def _tiles(
 def _readable(samples: Sequence[BoxSample], tiling: Tiling | None) -> tuple[Readable, dict[int, BoxSample]]:
     """Those whose header can be read, and what belongs to each, by its identity."""
     plain = [Sample(sample.image, sample.name) for sample in samples]
-    return readable(plain, tiling), {id(one): own for one, own in zip(plain, samples, strict=True)}
+    return read_headers(plain, tiling), {id(one): own for one, own in zip(plain, samples, strict=True)}
 
 
 def _lost(own: list[BoxSample], seen: list[Ints], tiles: int) -> list[str]:
@@ -148,11 +149,10 @@ def _cached(
     options: RunOptions,
     report: Progress,
 ) -> CachedImages:
-    folder = options.folder / "cache" if options.folder and options.cache else None
     return cache_images(
         samples,
         preprocess,
-        folder,
+        options.cache_folder,
         windows=windows,
         max_no_data=MAX_NO_DATA,
         progress=lambda done, total: report("read", done, total),

@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from daad.boxes.scod import SCOD, SMALLEST, SCODConfig, layout
 from daad.data.tiles import Tiling
-from daad.detector.options import check_accelerator
+from daad.detector.options import LearningPlan, check_accelerator
 from daad.errors import ConfigError
-from daad.models.base import preset_of
-from daad.settings import Settings
-from daad.training.loop import Precision
+from daad.presets import over_preset, preset_of
+
+if TYPE_CHECKING:
+    from daad.boxes.scod import SCODConfig
 
 NINE_OF_TEN, LEAST, MOST = 0.9, 0.25, 0.5  # of tiles: boxes seen whole, and the overlap's bounds
 OF_THE_DATA = ("height", "width", "channels", "classes", "ranges", "anchors")
 NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # of a size or shape that is refused anyway
 
 
-class BoxPlan(Settings):
-    """Everything that decides a fit, but the images. Defaults are those of `daad boxes fit`."""
+class BoxPlan(LearningPlan):
+    """What decides the fit of a detector of boxes, but the images."""
 
-    preset: str = "small"
-    image_size: int | tuple[int, int] | None = None
-    seed: int = Field(0, ge=0, lt=2**63)
-    holdout: float = Field(0.1, gt=0, lt=1)
-    tile: int | tuple[int, int] | None = None
-    overlap: float | None = Field(None, ge=0, le=0.9)
-    precision: Precision = "auto"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    settings: dict[str, Any] = Field(default_factory=dict)
+    preset: str = Field("small", description="small (CPU, minutes) or paper (SSD300, GPU)")
+    image_size: int | tuple[int, int] | None = Field(
+        None,
+        description="short side of the image that the network sees, or height and width; at least 64. By default the "
+        "preset's, or of tiles their own",
+    )
+    holdout: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="share of the images kept from training to set the score from which a box is shown",
+    )
+    tile: int | tuple[int, int] | None = Field(
+        None,
+        description="learn tiles of this side (or height and width), in pixels of your images, instead of complete "
+        "images shrunk to image_size: for large images with small defects. New images, however large, are then "
+        "searched by their tiles",
+    )
+    overlap: float | None = Field(
+        None,
+        ge=0,
+        le=0.9,
+        description="share of its side that a tile shares with the next when images are searched; a box up to that "
+        "size is seen complete. By default from 0.25 to 0.5, enough for nine boxes of ten",
+    )
 
     def check(self) -> None:
         """Refuse what can be refused before any image is read."""
+        from daad.boxes.scod import SCOD, SMALLEST, SCODConfig
+
         preset_of(SCOD.presets, self.preset)
         check_accelerator(self.accelerator)
         SCODConfig.check_known(self.settings)
@@ -58,6 +76,8 @@ class BoxPlan(Settings):
         self, height: int, width: int, channels: int, classes: tuple[str, ...], sizes: npt.NDArray[np.float64]
     ) -> SCODConfig:
         """The model's config for images of this shape, with boxes of these sizes (N, 2) in its pixels."""
+        from daad.boxes.scod import SCODConfig, layout
+
         settings = self.all_settings()
         size = settings.get("size", "small")
         of_data = layout(size, height, width, sizes) if SCODConfig.has_layers(size, height, width) else NO_LAYERS
@@ -76,15 +96,19 @@ class BoxPlan(Settings):
 
     def size(self) -> int | tuple[int, int]:
         """The short side, or (height, width), that images are brought to; of tiles, by default their own."""
+        from daad.boxes.scod import SCOD
+
         if self.image_size is not None:
             return self.image_size
         tiling = self.tiling(np.empty((0, 4)))
-        return preset_of(SCOD.presets, self.preset).image_size if tiling is None else (tiling.height, tiling.width)
+        if tiling is not None:
+            return tiling.height, tiling.width
+        own = preset_of(SCOD.presets, self.preset).image_size
+        assert own is not None
+        return own
 
     def all_settings(self) -> dict[str, Any]:
         """The preset's settings with the user's own over them; steps drop the preset's epochs and the reverse."""
-        merged = {**preset_of(SCOD.presets, self.preset).settings, **self.settings}
-        for mine, other in (("steps", "epochs"), ("epochs", "steps")):
-            if self.settings.get(mine) is not None and other not in self.settings:
-                merged.pop(other, None)
-        return merged
+        from daad.boxes.scod import SCOD
+
+        return over_preset(preset_of(SCOD.presets, self.preset).settings, self.settings)

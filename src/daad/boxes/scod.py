@@ -38,7 +38,8 @@ from daad.boxes.losses import class_loss, location_losses, matched, segmentation
 from daad.boxes.ssd import EXTRAS, SSD, Raw, grids_of, make_backbone
 from daad.boxes.weak_segmentation import Scales
 from daad.errors import ConfigError
-from daad.models.base import ModelConfig, Player, Preset, Size, Stage, Trainable
+from daad.presets import Preset
+from daad.stages import Player, Size, Stage, Trainable, TrainedConfig
 
 ANCHORS = 4
 MOST_CLASSES = 1000
@@ -47,7 +48,7 @@ PAPER_ANCHORS = {300: (4, 6, 6, 6, 4, 4), 512: (4, 6, 6, 6, 6, 4, 4)}
 NAME = "scod"
 
 
-class SCODConfig(ModelConfig):
+class SCODConfig(TrainedConfig):
     """Settings of SCOD. `classes`, `ranges` and `anchors` follow from the training boxes."""
 
     height: int = Field(ge=SMALLEST, le=LARGEST, description="input height in pixels")

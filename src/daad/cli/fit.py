@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from daad.cli.settings import LENGTHS, merged, parse_assignments, read_config
-
-KNOWN = (
-    "model",
-    "preset",
-    "image_size",
-    "seed",
-    "false_alarm_rate",
-    "holdout",
-    "tile",
-    "overlap",
-    "precision",
-    "accelerator",
-    "settings",
-)
+from daad.cli.options import chosen_options, print_yaml, takes_options
+from daad.detector.options import FitPlan, RunOptions
 
 
+@takes_options(FitPlan, RunOptions, leave_out=["run"])
 def fit(
-    data: str | None = None,
-    /,
-    *,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    model: str | None = None,
-    preset: str | None = None,
-    image_size: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
-    seed: int | None = None,
-    false_alarm_rate: float | None = None,
-    holdout: float | None = None,
-    tile: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
-    overlap: float | None = None,
-    precision: Literal["auto", "32-true", "bf16-mixed"] | None = None,
-    accelerator: str | None = None,
-    steps: int | None = None,
-    epochs: int | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
-    config: Path | None = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
-    checkpoint_every: int = 200,
-    cache: bool = True,
-    print_config: Annotated[bool, Parameter(negative=())] = False,
+    data: str | None = None, /, *, output: Annotated[Path | None, Parameter(alias="-o")] = None, **options: Any
 ) -> int:
     """Learn a detector from good images.
 
@@ -58,64 +25,10 @@ def fit(
     output
         Where the detector goes: a folder, or a file ending in .zip. Its image cache, checkpoints and log go beside it,
         to OUTPUT.run, which may be deleted afterwards.
-    model
-        One of those that `daad models` lists. Default: daad.
-    preset
-        small (CPU, minutes) or paper (GPU). Default: small.
-    image_size
-        Short side of the image that the model sees, or height and width; multiples of 16. Default: the preset's.
-    seed
-        Everything random follows from it. Default: 0.
-    false_alarm_rate
-        Share of good images that may be flagged; sets the threshold. Default: 0.05.
-    holdout
-        Share of the good images kept from training to set the threshold. Default: 0.2.
-    tile
-        Learn tiles of this side (or height and width), in pixels of your images, instead of whole images shrunk to
-        --image-size: for large images with small defects. New images are then judged by their tiles.
-    overlap
-        Share of its side that a tile shares with the next when images are judged. Default: 0.25.
-    precision
-        Of training; scoring is always in float32. Default: auto, bf16-mixed where the CPU has it.
-    accelerator
-        auto, cpu or cuda. Default: auto.
-    steps
-        Training steps, the dial for time. Default: the preset's.
-    epochs
-        Passes over the images, in place of steps.
-    set_
-        A setting of the model as NAME=VALUE, such as division_rate=8 (`daad models NAME` lists them); may be repeated.
-    config
-        A YAML file with any of these settings; the command line goes over it.
-    resume
-        Go on from the last checkpoint of a stopped run with the same settings.
-    checkpoint_every
-        Steps between checkpoints.
-    cache
-        Keep decoded images on disk beside the detector (--no-cache keeps them in memory).
-    print_config
-        Print all settings as YAML, as they would be used, and stop.
     """
-    given: dict[str, Any] = {
-        "model": model,
-        "preset": preset,
-        "image_size": size(image_size),
-        "seed": seed,
-        "false_alarm_rate": false_alarm_rate,
-        "holdout": holdout,
-        "tile": size(tile),
-        "overlap": overlap,
-        "precision": precision,
-        "accelerator": accelerator,
-        "settings": model_settings(steps, epochs, set_ or []),
-    }
-    chosen = merged(read_config(config, (*KNOWN, *LENGTHS)), given)
-    if print_config:
+    chosen = chosen_options(options, FitPlan)
+    if options.get("print_config"):
         return _print_config(chosen)
-    return _fit(data, output, chosen, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
-
-
-def _fit(data: str | None, output: Path | None, chosen: dict[str, Any], **run: Any) -> int:
     from daad.cli.progress import ProgressBar
     from daad.detector.detector import Detector, prepare_output
     from daad.errors import ConfigError
@@ -126,18 +39,24 @@ def _fit(data: str | None, output: Path | None, chosen: dict[str, Any], **run: A
     prepare_output(output)
     settings = chosen.pop("settings")
     with ProgressBar() as progress:
-        detector = Detector.fit(data, **chosen, **settings, **run, run=run_folder(output), progress=progress)
+        detector = Detector.fit(data, **chosen, **settings, **run_options(options, output), progress=progress)
     detector.save(output)
     describe(detector, output)
     return 0
+
+
+def run_options(options: dict[str, Any], output: Path) -> dict[str, Any]:
+    """The options of a run: its folder lies beside the output."""
+    given = {name: options[name] for name in ("resume", "checkpoint_every", "cache") if options.get(name) is not None}
+    return {**given, "run": run_folder(output)}
 
 
 def run_folder(output: Path) -> Path:
     """The folder beside a detector that holds its image cache, checkpoints and log."""
     from daad.artifact.place import resolved
 
-    place = resolved(output)
-    return place.with_name(f"{place.name}.run")
+    path = resolved(output)
+    return path.with_name(f"{path.name}.run")
 
 
 def describe(detector: Any, output: Path) -> None:
@@ -167,30 +86,9 @@ def describe(detector: Any, output: Path) -> None:
         print(f"left out: {failure['reason']}", file=sys.stderr)
 
 
-def size(values: list[int] | None) -> Any:
-    """One number as it is, several as a tuple, none as None; FitPlan says what is wrong with others."""
-    if not values:
-        return None
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def model_settings(steps: int | None, epochs: int | None, assignments: list[str]) -> dict[str, Any]:
-    """The model's settings among the options of a command."""
-    lengths = {name: value for name, value in (("steps", steps), ("epochs", epochs)) if value is not None}
-    return {**parse_assignments(assignments), **lengths}
-
-
 def _print_config(chosen: dict[str, Any]) -> int:
-    import json
-
-    import yaml
-
-    from daad.detector.options import FitPlan
-
     plan = FitPlan.make(**chosen)
     plan.check()
-    size = plan.size()
-    plan.config(*(size if isinstance(size, tuple) else (size, size)), channels=1)
-    everything = {**{name: getattr(plan, name) for name in KNOWN}, "image_size": size, "settings": plan.all_settings()}
-    print(yaml.safe_dump(json.loads(json.dumps(everything)), sort_keys=False), end="")
+    everything = {name: getattr(plan, name) for name in FitPlan.names()}
+    print_yaml({**everything, "image_size": plan.size(), "settings": plan.all_settings()})
     return 0

@@ -37,16 +37,15 @@ def _of_anomalies(detector: Path) -> dict[str, Any]:
     from daad.artifact.manifest import Manifest
     from daad.artifact.read import read_artifact
     from daad.detector.detector import Detector
-    from daad.models.base import GIVEN
 
     found, _, _ = read_artifact(detector, Manifest)
-    stored = found.config.get("backbone") != GIVEN
+    stored = found.config.get("features") != "module"
     if stored:
         Detector.load(detector)
     calibration = found.calibration
     return {
         "model": found.model,
-        "checked": CHECKED if stored else "hashes alone: it stands on a network of your own",
+        "checked": CHECKED if stored else "hashes alone: it stands on a module of your own",
         "preprocess": found.preprocess.model_dump(mode="json"),
         "calibration": {
             "threshold": calibration.threshold,

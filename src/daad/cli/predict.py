@@ -49,7 +49,7 @@ def predict(
     workers
         Threads that decode images.
     """
-    from daad.cli.fit import size
+    from daad.cli.options import side
     from daad.cli.outputs import check_output
     from daad.cli.progress import ProgressBar
     from daad.cli.tables import is_own_table, open_table, prediction_record
@@ -61,7 +61,7 @@ def predict(
     from daad.runtime.stream import samples_of
 
     found = Detector.load(detector)
-    sides = size(tile)
+    sides = side(tile)
     if sides is not None:
         found = found.with_tiles(sides, overlap)
     samples = list(samples_of(data))

@@ -50,13 +50,15 @@ def search(
     resume
         Go on where a stopped search of the same scenes with the same detector was.
     """
-    import daad
-    from daad.cli.fit import run_folder, size
+    from daad.cli.fit import run_folder
+    from daad.cli.options import side
     from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
     from daad.data.generated_files import SEARCH
+    from daad.detector.detector import Detector
     from daad.errors import ConfigError
     from daad.report.search_page import write_search
+    from daad.search.search import Search
     from daad.search.sources import scene_samples
 
     samples = scene_samples(scenes)
@@ -64,11 +66,11 @@ def search(
         raise ConfigError(f"--output {output}: scenes lie there, and might be written over; choose another folder")
     check_results(output, SEARCH, WRITTEN)
     with ProgressBar() as progress:
-        found = daad.search(
+        found = Search.of(
             samples,
-            detector,
+            Detector.load(detector),
             top=top,
-            tile=size(tile),
+            tile=side(tile),
             overlap=overlap,
             max_no_data=max_no_data,
             no_data=no_data,

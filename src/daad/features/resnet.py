@@ -6,14 +6,22 @@ is the ResNet18 in the layout for small images that CCD's released code trains (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from daad.nn.convs import Conv3x3, Shortcut
+from daad.stages import Size
 
 STRIDES = (1, 2, 2, 2)
+WIDTHS: Mapping[Size, tuple[int, int, int, int]] = {
+    "nano": (8, 8, 16, 16),
+    "small": (16, 32, 64, 128),
+    "paper": (64, 128, 256, 512),
+}
+BLOCKS: Mapping[Size, int] = {"nano": 1, "small": 1, "paper": 2}
+STEM_STRIDE: Mapping[Size, int] = {"nano": 2, "small": 2, "paper": 1}
 
 
 class BasicBlock(nn.Module):
@@ -56,3 +64,8 @@ class ResNet(nn.Module):
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         return maps[1:]
+
+
+def resnet_of(size: Size, channels: int) -> ResNet:
+    """The network of a size, for images of so many channels."""
+    return ResNet(channels, WIDTHS[size], BLOCKS[size], STEM_STRIDE[size])

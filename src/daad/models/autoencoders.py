@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError
-from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.models.base import AnomalyModel, Output
 from daad.nn.block_memory import BlockMemory, addressing_entropy
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.corruption import corrupt
 from daad.nn.error_maps import GaussianBlur, RunningMoments, squared_error_map
 from daad.nn.generator import LEVELS, MULTIPLE, Generator, OutputActivation
 from daad.nn.losses import squared_error_per_image
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
 
 WIDTHS: dict[Size, tuple[int, ...]] = {
     "nano": (8, 8, 16, 32, 64),
@@ -42,7 +44,7 @@ SPREAD_FLOOR = 0.1  # share of the mean spread added everywhere, so that a place
 SMALLEST_SPREAD = 1e-8
 
 
-class ReconstructionConfig(ModelConfig):
+class ReconstructionConfig(TrainedConfig):
     """Settings that every model of the family shares. Where the paper gives no value, the default is our choice."""
 
     widths: tuple[int, ...] | None = Field(None, description="channels of F0..F4; None: from size")
@@ -154,7 +156,7 @@ class Reconstructor(AnomalyModel):
         self.usual_spread.copy_(spread + SPREAD_FLOOR * floor)
 
 
-def check_batch_statistics(config: ModelConfig, images: int) -> None:
+def check_batch_statistics(config: TrainedConfig, images: int) -> None:
     """Batch norm needs two values a channel at the bottleneck; a 16-pixel image gives it one."""
     if min(config.batch_size, images) * (config.height // MULTIPLE) * (config.width // MULTIPLE) < 2:
         raise ConfigError(
@@ -163,7 +165,7 @@ def check_batch_statistics(config: ModelConfig, images: int) -> None:
         )
 
 
-def adam(config: ModelConfig, parameters: list[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
+def adam(config: TrainedConfig, parameters: list[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
     """Adam without weight decay: decay on a memory would undo the growth of its norms that the dense read needs."""
     return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
 

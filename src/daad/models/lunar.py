@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from daad.errors import ConfigError
 from daad.models.autoencoders import adam
-from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.models.base import AnomalyModel, Output
 from daad.nn.convs import ConvBNReLU, reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.losses import gaussian_divergence, sampled
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
 
 WIDTHS: Mapping[Size, tuple[int, int, int, int]] = {
     "nano": (4, 4, 8, 8),
@@ -34,7 +36,7 @@ LATENT: Mapping[Size, int] = {"nano": 8, "small": 64, "paper": 256}
 MULTIPLE = 4
 
 
-class LunarConfig(ModelConfig):
+class LunarConfig(TrainedConfig):
     """Settings of the tile VAE. Loss and score are sums, so `lam` means another balance for tiles of another size."""
 
     batch_size: int = Field(64, ge=2, le=65_536, description="tiles a training step")

@@ -1,9 +1,9 @@
-"""PaDiM: a Gaussian of backbone features at each place; a place is anomalous by its Mahalanobis distance.
+"""PaDiM: a Gaussian of features at each place; a place is anomalous by its Mahalanobis distance.
 
-Source: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", ICPR 2021; on a backbone learnt by CCD (Tian et
-al., MICCAI 2021), one of the paper's two detectors.
+Source: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", ICPR 2021; on features learnt by CCD (Tian et
+al., MICCAI 2021), one of that paper's two detectors.
 
-    x -> backbone -> maps 1..3, brought to one size -> D channels by chance -> f_p at place p
+    x -> features -> maps 1..3, brought to one size -> D channels by chance -> f_p at place p
     M(p) = sqrt((f_p - mu_p)^T Sigma_p^-1 (f_p - mu_p)) -> smoothed map;  A(x) = its maximum
 """
 
@@ -18,22 +18,24 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from daad.errors import ConfigError
-from daad.features.ccd import CCD, PAPER, SMALL, CCDConfig
-from daad.models.base import Batches, ModelConfig, Output, Preset, Size, Stage
+from daad.models.base import Output
+from daad.models.feature_model import FeatureModel, FeatureModelConfig
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.gaussian_field import GaussianField, Shrinkage
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Size, Stage
 
-FEATURES: Mapping[Size, int] = {"nano": 12, "small": 50, "paper": 100}
+KEPT: Mapping[Size, int] = {"nano": 12, "small": 50, "paper": 100}
 LAYERS = 3
 NO_DISTANCE = 0.5  # what float32 may make of nothing; a good image is about the root of D away
 NUMBER_BYTES = 20  # of a number of the matrices while they are learnt: scatter and whitening in float64, and the result
 LARGEST_FIELD = 4 * 2**30  # bytes of all the places' matrices, while they are learnt
 
 
-class PaDiMConfig(CCDConfig):
-    """Settings of PaDiM on CCD's backbone."""
+class PaDiMConfig(FeatureModelConfig):
+    """Settings of PaDiM."""
 
-    features: int | None = Field(None, ge=1, le=4096, description="D, channels kept by chance; None: from size")
+    dimensions: int | None = Field(None, ge=1, le=4096, description="D, channels kept by chance; None: from size")
     stride: int = Field(4, ge=1, le=64, description="image pixels from one place to the next")
     shrinkage: Literal["oas"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "oas", description="share of a round covariance in each place's, 0 to 1, or oas"
@@ -42,9 +44,9 @@ class PaDiMConfig(CCDConfig):
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
 
     @property
-    def kept_features(self) -> int:
+    def kept_dimensions(self) -> int:
         """D."""
-        return self.features or FEATURES[self.size]
+        return self.dimensions or KEPT[self.size]
 
 
 class Places(nn.Module):
@@ -54,15 +56,15 @@ class Places(nn.Module):
     mean: Tensor
     whitening: Tensor
 
-    def __init__(self, shapes: Sequence[tuple[int, int, int]], features: int, size: tuple[int, int]) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, int, int]], dimensions: int, size: tuple[int, int]) -> None:
         super().__init__()
         available = sum(shape[0] for shape in shapes)
-        kept, places = min(features, available), size[0] * size[1]
+        kept, places = min(dimensions, available), size[0] * size[1]
         needed = NUMBER_BYTES * places * kept**2
         if needed > LARGEST_FIELD:
             raise ConfigError(
-                f"{places} places of {kept} features need {needed / 2**30:.1f} GiB to learn, above "
-                f"{LARGEST_FIELD / 2**30:.0f} GiB; raise stride, or lower features or image_size"
+                f"{places} places of {kept} dimensions need {needed / 2**30:.1f} GiB to learn, above "
+                f"{LARGEST_FIELD / 2**30:.0f} GiB; raise stride, or lower dimensions or image_size"
             )
         self.size = size
         self.register_buffer("picked", torch.randperm(available)[:kept].sort().values)
@@ -84,39 +86,38 @@ class Places(nn.Module):
     def fit(self, maps: Iterable[Sequence[Tensor]], shrinkage: Shrinkage, ridge: float) -> None:
         """Learn the Gaussians from the maps of good images, batch by batch."""
         field = GaussianField(*self.mean.shape)
-        for each in maps:
-            field.update(self.gather(each))
+        for of_batch in maps:
+            field.update(self.gather(of_batch))
         self.mean.copy_(field.mean)
         self.whitening.copy_(field.whitening(shrinkage, ridge))
 
 
-class PaDiM(CCD):
+class PaDiM(FeatureModel):
     """See the module's docstring; score and map are Mahalanobis distances, 0 or more."""
 
     Config: ClassVar[type[ModelConfig]] = PaDiMConfig
     presets: ClassVar[Mapping[str, Preset]] = {
-        "paper": Preset(256, {**PAPER, "map_sigma": 4.0, "shrinkage": 0.0}),
-        "small": Preset(64, SMALL),
+        "paper": Preset(256, {"size": "paper", "map_sigma": 4.0, "shrinkage": 0.0}),
+        "small": Preset(64, {"size": "small"}),
     }
     config: PaDiMConfig
 
     def __init__(self, config: PaDiMConfig, network: nn.Module | None = None) -> None:
         super().__init__(config, network)
         size = (-(-config.height // config.stride), -(-config.width // config.stride))
-        self.places = Places(self.shapes[:LAYERS], config.kept_features, size)
+        self.places = Places(self.shapes[:LAYERS], config.kept_dimensions, size)
         self.blur = GaussianBlur(config.map_sigma, config.height, config.width)
 
     def forward(self, images: Tensor) -> Output:
-        distances = self.places(self.backbone(images)[:LAYERS])
-        whole = F.interpolate(distances, images.shape[-2:], mode="bilinear", align_corners=False)
-        found = self.blur(whole)[:, 0]
-        return Output(found.amax(dim=(1, 2)), found, None)
+        distances = self.places(self.features(images)[:LAYERS])
+        full_size = F.interpolate(distances, images.shape[-2:], mode="bilinear", align_corners=False)
+        anomaly_map = self.blur(full_size)[:, 0]
+        return Output(anomaly_map.amax(dim=(1, 2)), anomaly_map, None)
 
     def stages(self, images: int) -> list[Stage]:
-        fit = Stage("gaussians", [], 0, self.config.batch_size, end=self.fit_places)
-        return [*self.pretraining(images), fit]
+        return [*self.features.stages(images), Stage("gaussians", end=self.fit_places)]
 
     def fit_places(self, batches: Batches) -> None:
         """The Gaussians of all training images."""
         config = self.config
-        self.places.fit((self.frozen(each)[:LAYERS] for each in batches()), config.shrinkage, config.ridge)
+        self.places.fit((self.frozen(images)[:LAYERS] for images in batches()), config.shrinkage, config.ridge)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from daad.errors import ConfigError, closest
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a model lives and what it is, as data."""
+    """Where a model lives and what it is, as data; `audit` are settings that differ where its images may be odd."""
 
     location: str
     summary: str
     source: str
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
 
 DAAD_PAPER = "Hou et al., Divide-and-Assemble, ICCV 2021"
@@ -29,29 +31,31 @@ MODELS: dict[str, Entry] = {
     "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
     "daad": Entry("daad.models.daad.model:DAAD", "block-wise memories at four scales", DAAD_PAPER),
     "daad+": Entry("daad.models.daad.model:DAADPlus", "daad with discriminator features", DAAD_PAPER),
-    "ccd-padim": Entry("daad.models.padim:PaDiM", "Gaussians of learnt features", "Tian et al., CCD, MICCAI 2021"),
-    "ccd-igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder", "Tian et al., CCD, MICCAI 2021"),
-    "mcod": Entry("daad.models.mcod.model:MCOD", "distance from a memory in feature space", "Huyan et al., TIP 2022"),
+    "padim": Entry("daad.models.padim:PaDiM", "Gaussians of features, place by place", "Defard et al., ICPR 2021"),
+    "igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder, on features", "Chen et al., AAAI 2022"),
+    "mcod": Entry(
+        "daad.models.mcod.model:MCOD",
+        "distance from a memory in feature space",
+        "Huyan et al., TIP 2022",
+        audit={"support_fraction": 0.75},
+    ),
     "lunar": Entry("daad.models.lunar:Lunar", "tile VAE: error and code", "Lesnikowski et al., arXiv 2001.04634"),
     "utad": Entry("daad.models.utad.model:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
 }
 
-BOX_MODELS: dict[str, Entry] = {  # those that learn from labelled boxes: daad boxes
-    "scod": Entry("daad.boxes.scod:SCOD", "single-shot detector aware of scales", "Wang et al., arXiv 2108.11021"),
-}
+ON_FEATURES = ("padim", "igd")  # those that take any features
+RENAMED = {"ccd-padim": "model 'padim' with features 'ccd'", "ccd-igd": "model 'igd' with features 'ccd'"}
+BOXES = "scod"  # it learns from labelled boxes, and is not among these
 
 
 def model_class(name: str) -> type[AnomalyModel]:
     """The class of a registered model; ConfigError with the nearest name for an unknown one."""
-    if name in BOX_MODELS:
+    if name == BOXES:
         raise ConfigError(f"model {name!r} learns from labelled boxes: use daad boxes fit, or BoxDetector")
+    if name in RENAMED:
+        raise ConfigError(f"model {name!r} is called {RENAMED[name]} now")
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}{closest(name, MODELS)}; known models: {', '.join(MODELS)}")
-    found: type[AnomalyModel] = named(MODELS[name])
+    module, _, attribute = MODELS[name].location.partition(":")
+    found: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
     return found
-
-
-def named(entry: Entry) -> Any:
-    """What an entry's location names."""
-    module, _, attribute = entry.location.partition(":")
-    return getattr(importlib.import_module(module), attribute)

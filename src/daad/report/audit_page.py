@@ -15,7 +15,6 @@ from daad.audit.audit import Audit, PoolRow
 from daad.data.decode import decode
 from daad.data.generated_files import AUDIT, mark
 from daad.data.sample import Failure, Sample
-from daad.detector.scorer import score_batch
 from daad.errors import ImageError
 from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
@@ -94,7 +93,7 @@ def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[R
     except ImageError as error:
         not_shown.append(Failure(sample.name, str(error)))
         return None
-    scored = score_batch(audit.model, audit.preprocess, prepared[None])
+    scored = audit.scorer(prepared[None])
     values = audit.preprocess.map_to_image(scored.anomaly_map[0], (image.shape[0], image.shape[1]))
     shape = display_shape(*image.shape[:2])
     small = np.array(Image.fromarray(display_rgb(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS))

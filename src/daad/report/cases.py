@@ -21,8 +21,8 @@ from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, ov
 from daad.runtime.evaluation import mask_name
 
 if TYPE_CHECKING:
-    from daad.detector.detector import Detector
     from daad.runtime.evaluation import Row
+    from daad.runtime.judge import Judge
     from daad.scoring.prediction import Prediction
 
 TRUTH = (0, 220, 245)
@@ -83,7 +83,7 @@ def _typical(good: list[Row], taken: int, cases: int) -> list[Row]:
     return sorted(good[taken:], key=lambda row: abs(row.score - middle))[:cases]
 
 
-def fill(strips: list[Strip], detector: Detector, samples: list[Sample]) -> list[Failure]:
+def fill(strips: list[Strip], judge: Judge, samples: list[Sample]) -> list[Failure]:
     """Judge the chosen images again, a few at a time, and put their pictures into the strips.
 
     Gives back what could not be shown, and why.
@@ -95,11 +95,11 @@ def fill(strips: list[Strip], detector: Detector, samples: list[Sample]) -> list
     failures = [Failure(row.name, "not shown: it is not among the samples given to the report") for row in absent]
     predictions: Iterator[Prediction] = iter(())
     if found:
-        predictions = detector.predict([sample for _, _, sample in found])
+        predictions = judge.predict([sample for _, _, sample in found])
     for (strip, row, sample), prediction in zip(found, predictions, strict=True):
         limit = min(_PANEL_BYTES, PAGE_BYTES // (len(found) * (_PANELS + len(prediction.pictures))))
         try:
-            strip.cases.append(_case(row, sample, prediction, detector, limit, failures))
+            strip.cases.append(_case(row, sample, prediction, judge, limit, failures))
         except ImageError as error:
             failures.append(Failure(row.name, f"not shown: {error}"))
     for strip in strips:
@@ -114,18 +114,16 @@ def _drop_empty_columns(strip: Strip) -> None:
         case.panels[:] = [panel for panel in case.panels if panel.caption in shown]
 
 
-def _case(
-    row: Row, sample: Sample, prediction: Prediction, detector: Detector, limit: int, failures: list[Failure]
-) -> Case:
+def _case(row: Row, sample: Sample, prediction: Prediction, judge: Judge, limit: int, failures: list[Failure]) -> Case:
     if prediction.error is not None or prediction.anomaly_map is None:
         raise ImageError(prediction.error or "the detector gave no anomaly map")
-    whole = detector.preprocess.tiles is None
+    whole = judge.preprocess.tiles is None
     image = decode(sample.image, name=sample.name) if whole else pixels_of(sample)
     if image.shape[:2] != prediction.anomaly_map.shape:
         raise ImageError(f"{sample.name}: the image has changed size since it was judged")
-    threshold = detector.calibration.threshold
+    threshold = judge.calibration.threshold
     times = row.score / threshold if threshold > 0 else None
-    pictures = _pictures(image, _truth(sample, image, failures), prediction, detector)
+    pictures = _pictures(image, _truth(sample, image, failures), prediction, judge)
     panels = [_panel(caption, picture, limit) for caption, picture in pictures.items()]
     return Case(row, _verdict(row), times, panels)
 
@@ -147,17 +145,17 @@ def _truth(sample: Sample, image: npt.NDArray[Any], failures: list[Failure]) -> 
 
 
 def _pictures(
-    image: npt.NDArray[Any], truth: Mask | None, prediction: Prediction, detector: Detector
+    image: npt.NDArray[Any], truth: Mask | None, prediction: Prediction, judge: Judge
 ) -> dict[str, RGB | None]:
     """Everything at the size of display, so that lines are as thin and as sharp on any image."""
     assert prediction.anomaly_map is not None
-    threshold = detector.calibration.map_threshold
+    threshold = judge.calibration.map_threshold
     shape = display_shape(image.shape[0], image.shape[1])
     picture = _resized(display_rgb(image), shape)
     values = map_at(prediction.anomaly_map, shape)
     drawn = {"reconstruction": prediction.reconstruction, **prediction.pictures}
     own = {
-        name: None if drawing is None else _reconstructed(drawing, image, shape, detector.preprocess)
+        name: None if drawing is None else _reconstructed(drawing, image, shape, judge.preprocess)
         for name, drawing in drawn.items()
     }
     return {

@@ -18,14 +18,14 @@ from daad.report.heat import OUTLINE, SATURATION, heat_map
 from daad.report.page import render
 
 if TYPE_CHECKING:
-    from daad.detector.detector import Detector
     from daad.runtime.evaluation import Evaluation
+    from daad.runtime.judge import Judge
 
 MAX_LISTED = 200
 
 
 def write_report(
-    detector: Detector,
+    judge: Judge,
     evaluation: Evaluation,
     samples: list[Sample],
     folder: str | Path,
@@ -45,8 +45,8 @@ def write_report(
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: is a file; give a folder for the report")
     strips = choose(evaluation.rows, cases)
-    not_shown = fill(strips, detector, samples)
-    page = render("report.html.j2", **_content(detector, evaluation, strips, not_shown, title))
+    not_shown = fill(strips, judge, samples)
+    page = render("report.html.j2", **_content(judge, evaluation, strips, not_shown, title))
     target.mkdir(parents=True, exist_ok=True)
     path = target / "index.html"
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -54,19 +54,19 @@ def write_report(
 
 
 def _content(
-    detector: Detector, evaluation: Evaluation, strips: list[Strip], not_shown: list[Failure], title: str | None
+    judge: Judge, evaluation: Evaluation, strips: list[Strip], not_shown: list[Failure], title: str | None
 ) -> dict[str, Any]:
-    calibration = detector.calibration
-    left_out = [Failure(item["name"], item["reason"]) for item in detector.provenance.get("left_out", [])]
+    calibration = judge.calibration
+    left_out = [Failure(item["name"], item["reason"]) for item in judge.provenance.get("left_out", [])]
     return {
-        "title": title or f"{detector.name} on {len(evaluation.rows):,} test images",
-        "model": detector.name,
+        "title": title or f"{judge.name} on {len(evaluation.rows):,} test images",
+        "model": judge.name,
         "headline": tables.headline(evaluation, calibration.false_alarm_rate),
         "tiles": tables.tiles(evaluation),
         "metrics": tables.metric_table(evaluation),
         "defects": tables.defect_table(evaluation),
         "notes": [*evaluation.notes, *([calibration.note] if calibration.note else [])],
-        **_plots(detector, evaluation),
+        **_plots(judge, evaluation),
         "strips": strips,
         "scale": _scale(calibration.map_threshold),
         "failures": {
@@ -75,23 +75,23 @@ def _content(
             "Chosen for the pictures but not shown in full": not_shown,
         },
         "max_listed": MAX_LISTED,
-        "usage": tables.usage_table(detector, evaluation),
-        "provenance": tables.provenance_table(detector),
+        "usage": tables.usage_table(judge, evaluation),
+        "provenance": tables.provenance_table(judge),
         "details": {
-            "All settings of the model": list(tables.flat(detector.model.config.model_dump(mode="json"))),
-            "Preprocessing": list(tables.flat(detector.preprocess.model_dump(mode="json"))),
+            "All settings of the model": list(tables.flat(judge.settings)),
+            "Preprocessing": list(tables.flat(judge.preprocess.model_dump(mode="json"))),
             "Last values of the training terms": list(
-                tables.flat(detector.provenance.get("training", {}).get("last_terms", {}))
+                tables.flat(judge.provenance.get("training", {}).get("last_terms", {}))
             ),
         },
     }
 
 
-def _plots(detector: Detector, evaluation: Evaluation) -> dict[str, Markup | None]:
+def _plots(judge: Judge, evaluation: Evaluation) -> dict[str, Markup | None]:
     from daad.report.plots import roc_plot, score_plot  # matplotlib takes a second to import
 
     labels, scores = evaluation.arrays()
-    calibration = detector.calibration
+    calibration = judge.calibration
     auroc = evaluation.metrics.get("image_auroc", Interval(math.nan, math.nan, math.nan))
     roc = roc_plot(labels, scores, calibration.threshold, auroc)
     histogram = score_plot(labels, scores, calibration.scores, calibration.threshold)

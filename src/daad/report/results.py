@@ -10,33 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from daad.data.generated_files import EVALUATION, mark
-from daad.detector.detector import Detector
 from daad.metrics.intervals import Interval
 from daad.report.report import write_report
 from daad.runtime.evaluation import Evaluation, Row, labelled
+from daad.runtime.judge import Judge
 
 
-def write_results(detector: Detector, evaluation: Evaluation, data: Any, folder: Path) -> Path:
+def write_results(judge: Judge, evaluation: Evaluation, data: Any, folder: Path) -> Path:
     """Write the three files to `folder` and return the path of the page."""
     mark(folder, EVALUATION)
-    metrics = json.dumps(metrics_record(detector, evaluation), indent=2, allow_nan=False)
+    metrics = json.dumps(metrics_record(judge, evaluation), indent=2, allow_nan=False)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
-    _write_rows(folder / "predictions.csv", evaluation, detector.calibration.threshold)
-    return write_report(detector, evaluation, labelled(data), folder)
+    _write_rows(folder / "predictions.csv", evaluation, judge.calibration.threshold)
+    return write_report(judge, evaluation, labelled(data), folder)
 
 
-def metrics_record(detector: Detector, evaluation: Evaluation) -> dict[str, Any]:
+def metrics_record(judge: Judge, evaluation: Evaluation) -> dict[str, Any]:
     """Every metric as {value, low, high, level}, null where the data cannot give it; then what it was measured on."""
     return {
         **{name: _interval(interval) for name, interval in evaluation.metrics.items()},
         "by_defect": {name: _interval(interval) for name, interval in evaluation.by_defect.items()},
         "counts": evaluation.counts,
-        "threshold": detector.calibration.threshold,
-        "asked_false_alarm_rate": detector.calibration.false_alarm_rate,
+        "threshold": judge.calibration.threshold,
+        "asked_false_alarm_rate": judge.calibration.false_alarm_rate,
         "failures": [asdict(failure) for failure in evaluation.failures],
         "notes": evaluation.notes,
-        "model": detector.name,
-        "provenance": detector.provenance,
+        "model": judge.name,
+        "provenance": judge.provenance,
     }
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from daad.metrics.intervals import Interval
 
 if TYPE_CHECKING:
-    from daad.detector.detector import Detector
     from daad.runtime.evaluation import Evaluation
+    from daad.runtime.judge import Judge
 
 METRICS = {
     "false_alarm_rate": ("False-alarm rate", "Share of good images flagged at the threshold in use; lower is better."),
@@ -92,9 +92,9 @@ def defect_table(evaluation: Evaluation) -> list[Measure]:
     return table
 
 
-def usage_table(detector: Detector, evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+def usage_table(judge: Judge, evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     """Which images set what: (images, count, what they set, fingerprint)."""
-    calibration, provenance = detector.calibration, detector.provenance
+    calibration, provenance = judge.calibration, judge.provenance
     prints = provenance.get("data_fingerprint", {})
     tested = len(evaluation.rows)
     held_out_set = (
@@ -113,13 +113,13 @@ def usage_table(detector: Detector, evaluation: Evaluation) -> list[tuple[str, s
     ]
 
 
-def provenance_table(detector: Detector) -> list[tuple[str, str]]:
+def provenance_table(judge: Judge) -> list[tuple[str, str]]:
     """Where the detector came from, as (what, value)."""
-    facts = detector.provenance
+    facts = judge.provenance
     training = facts.get("training", {})
     seconds = training.get("seconds")
     known = {
-        "model": detector.name,
+        "model": judge.name,
         "preset": facts.get("preset"),
         "seed": facts.get("seed"),
         "trained": facts.get("created"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,8 @@ from daad.errors import DataError, ImageError
 from daad.metrics import ranking
 from daad.metrics.intervals import Interval, bootstrap, proportion
 from daad.metrics.pixels import PixelMetrics
+from daad.runtime.progress import Progress
 from daad.scoring.prediction import Prediction
-
-if TYPE_CHECKING:
-    from daad.detector.options import Progress
 
 Predict = Callable[[Iterator[Sample]], Iterator[Prediction]]
 Metric = Callable[[npt.ArrayLike, npt.ArrayLike], float]

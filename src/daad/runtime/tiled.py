@@ -20,9 +20,8 @@ from daad.data.sample import Sample
 from daad.data.scenes import Scene, open_scene
 from daad.data.strips import read_strips
 from daad.data.tiles import Tiling
-from daad.detector.scorer import score_batch
 from daad.errors import ImageError
-from daad.models.base import AnomalyModel
+from daad.runtime.scorer import Scorer
 from daad.scoring.blend import Blend
 
 Floats = npt.NDArray[np.float32]
@@ -50,7 +49,7 @@ class TileRow:
 
 
 def tile_rows(
-    model: AnomalyModel,
+    scorer: Scorer,
     preprocess: Preprocess,
     scene: Scene,
     tiling: Tiling,
@@ -70,21 +69,21 @@ def tile_rows(
         maps: list[TileMap] = []
         read: list[tuple[int, Patch]] = []
         for strip in parts:
-            mine = np.full(len(strip.lefts), np.nan)
+            own = np.full(len(strip.lefts), np.nan)
             if strip.chosen:
-                scored = score_batch(model, preprocess, strip.tiles)
-                mine[strip.chosen] = scored.score
+                scored = scorer(strip.tiles)
+                own[strip.chosen] = scored.score
                 maps += [
-                    TileMap(strip.lefts[index], _to_tile(found, tiling), strip.valid_of(index, tiling))
-                    for index, found in zip(strip.chosen, scored.anomaly_map, strict=True)
+                    TileMap(strip.lefts[index], _to_tile(anomaly_map, tiling), strip.valid_of(index, tiling))
+                    for index, anomaly_map in zip(strip.chosen, scored.anomaly_map, strict=True)
                 ]
             lefts += strip.lefts
-            scores.append(mine)
+            scores.append(own)
             read.append((strip.lefts[0], strip.patch))
         yield TileRow(top, lefts, np.concatenate(scores), maps, read)
 
 
-class Judged(NamedTuple):
+class TiledScore(NamedTuple):
     """An image's score, the highest of its tiles', and its map (H, W): those of its tiles blended, 0 where there is no
     data."""
 
@@ -92,8 +91,8 @@ class Judged(NamedTuple):
     anomaly_map: Floats
 
 
-def judge_whole(model: AnomalyModel, preprocess: Preprocess, sample: Sample) -> Judged:
-    """Judge an image tile by tile, with its map in memory. Raises ImageError."""
+def score_by_tiles(scorer: Scorer, preprocess: Preprocess, sample: Sample) -> TiledScore:
+    """Score an image tile by tile, with its map in memory. Raises ImageError."""
     assert preprocess.tiles is not None
     with open_scene(sample) as scene:
         height, width = scene.info.height, scene.info.width
@@ -105,7 +104,7 @@ def judge_whole(model: AnomalyModel, preprocess: Preprocess, sample: Sample) -> 
         full = np.zeros((height, width), np.float32)
         blend = blend_of(width, preprocess.tiles)
         score, done = -np.inf, 0
-        for row in tile_rows(model, preprocess, scene, preprocess.tiles):
+        for row in tile_rows(scorer, preprocess, scene, preprocess.tiles):
             done = _lay(full, done, blend.move_to(row.top))
             for tile in row.maps:
                 blend.add(tile.left, tile.values, tile.valid)
@@ -113,7 +112,7 @@ def judge_whole(model: AnomalyModel, preprocess: Preprocess, sample: Sample) -> 
         _lay(full, done, blend.move_to(height))
     if not np.isfinite(score):
         raise ImageError(f"{sample.name}: no tile of it is free of missing data, so it cannot be judged")
-    return Judged(score, full)
+    return TiledScore(score, full)
 
 
 def _lay(full: Floats, done: int, rows: Floats) -> int:
@@ -127,6 +126,6 @@ def blend_of(width: int, tiling: Tiling) -> Blend:
     return Blend(width, (tiling.height, tiling.width), (tiling.height - down, tiling.width - across))
 
 
-def _to_tile(found: Floats, tiling: Tiling) -> Floats:
+def _to_tile(anomaly_map: Floats, tiling: Tiling) -> Floats:
     shape = (tiling.height, tiling.width)
-    return found if found.shape == shape else resize_map(found, shape)
+    return anomaly_map if anomaly_map.shape == shape else resize_map(anomaly_map, shape)

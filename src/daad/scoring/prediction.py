@@ -31,10 +31,11 @@ class Prediction:
 
     `score` is the model's raw anomaly score (higher is more anomalous, no fixed range). `p_value` in (0, 1] is the
     conformal p-value against held-out normal images: the share of normal images expected to score at least this high.
-    `is_anomalous` is `score > threshold` of the detector's calibration. `anomaly_map` is (H, W) float32 at the size of
+    `is_anomalous` is `score > threshold`. `anomaly_map` is (H, W) float32 at the size of
     the given image; `reconstruction` is (h, w, C) uint8 or uint16 at the size the model saw, and so is what else the
-    model draws, in `pictures` by name (utad: impression, naive impression). Where the image could not be judged,
-    `error` says why, `score` and `p_value` are NaN and `is_anomalous` is None.
+    model draws, in `pictures` by name (utad: impression, naive impression), and the `image` itself as the model saw it.
+    `threshold` and `map_threshold` are those it was judged by. Where the image could not be judged, `error` says why,
+    numbers are NaN and `is_anomalous` is None.
     """
 
     name: str
@@ -46,3 +47,6 @@ class Prediction:
     reconstruction: npt.NDArray[Any] | None = None
     error: str | None = None
     pictures: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    image: npt.NDArray[Any] | None = None
+    threshold: float = math.nan
+    map_threshold: float = math.nan

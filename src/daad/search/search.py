@@ -21,15 +21,16 @@ from daad.data.cache_store import source_key
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import Scene, open_scene, probe_scene
 from daad.data.tiles import Tiling
-from daad.detector.detector import Detector
-from daad.detector.options import Progress, silent
 from daad.errors import DataError, ImageError
+from daad.runtime.judge import Judge
+from daad.runtime.progress import Progress, silent
 from daad.runtime.tiled import TileRow, blend_of, tile_rows
 from daad.search.candidates import Candidate, deviations, pooled, strangest
 from daad.search.canvas import factor_of, lay_map, lay_pixels
 from daad.search.earth import located
+from daad.search.sources import scene_samples
 from daad.search.state import Kept, SceneState, search_folder
-from daad.settings import Settings
+from daad.settings import Settings, takes
 
 
 class SearchPlan(Settings):
@@ -42,7 +43,7 @@ class SearchPlan(Settings):
     no_data: float | None = Field(None, description="value that means no data, beside what a file says of itself")
     per_scene: bool = Field(False, description="rank by deviations from the scene's own tiles instead of raw scores")
 
-    def tiling(self, detector: Detector) -> Tiling:
+    def tiling(self, detector: Judge) -> Tiling:
         """The tiles asked for; by default the detector's own, or of the model's size, so that no pixel is shrunk."""
         own = detector.preprocess.tiles
         if self.tile is None and own is not None:
@@ -96,12 +97,46 @@ class Search:
     map_threshold: float
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    @takes(SearchPlan)
+    def of(
+        cls,
+        scenes: Any,
+        judge: Judge,
+        *,
+        run: str | Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Search:
+        """Rank the tiles of scenes, each of any size, by how unlike what a detector learnt they are.
+
+        BigTIFF, tiled TIFF and JPEG 2000 are read window by window (`pip install "daad[scenes]"`), so memory does not
+        grow with a scene's height.
+
+        Args:
+            scenes: a path, a folder (searched with its sub-folders), an array, or a list of these.
+            judge: a detector, or whatever judges.
+            run: a folder that keeps everything found; without one it is kept in memory.
+            resume: a stopped search goes on from its folder.
+            progress: called with (phase, done, total) as work goes on.
+            {options}
+
+        Raises:
+            DataError: no scene can be searched.
+            ConfigError: an option is out of range, or does not fit the others.
+        """
+        folder = None if run is None else Path(run)
+        return search_scenes(
+            scene_samples(scenes), judge, SearchPlan.make(**options), folder, resume=resume, progress=progress
+        )
+
 
 @dataclass(frozen=True)
 class _How:
     """All that the scenes of a search have in common; `identity` is a hash of what decides what is found."""
 
-    detector: Detector
+    judge: Judge
     plan: SearchPlan
     tiling: Tiling
     folder: Path | None
@@ -124,22 +159,22 @@ class _Job:
 
 def search_scenes(
     samples: Sequence[Sample],
-    detector: Detector,
+    judge: Judge,
     plan: SearchPlan,
     folder: Path | None = None,
     *,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Search:
-    """Search scenes; see `daad.search` for the arguments and errors."""
-    tiling = plan.tiling(detector)
+    """Search scenes; see `Search.of` for the arguments and errors."""
+    tiling = plan.tiling(judge)
     report = progress or silent
     jobs, failures = _jobs(samples, tiling)
     total, done = sum(job.tiles for job in jobs), 0
     found: list[SceneFound] = []
     candidates: list[list[Candidate]] = []
     with search_folder(folder, resume=resume) as place:
-        how = _How(detector, plan, tiling, place, resume, _identity(detector, plan, tiling))
+        how = _How(judge, plan, tiling, place, resume, _identity(judge, plan, tiling))
         for job in jobs:
 
             def count(tiles: int, before: int = done) -> None:
@@ -156,12 +191,12 @@ def search_scenes(
         raise DataError(f"none of the {len(samples)} scenes can be searched; the first: {failures[0].reason}")
     best = pooled(candidates, plan.top, per_scene=plan.per_scene)
     provenance = {
-        "model": detector.name,
+        "model": judge.name,
         "plan": plan.model_dump(mode="json"),
         "tiling": tiling.model_dump(mode="json"),
-        "detector": detector.provenance,
+        "detector": judge.provenance,
     }
-    return Search(best, found, failures, list(samples), tiling, detector.calibration.map_peaks[-1], provenance)
+    return Search(best, found, failures, list(samples), tiling, judge.calibration.map_peaks[-1], provenance)
 
 
 def _jobs(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_Job], list[Failure]]:
@@ -216,8 +251,9 @@ def _scan(scene: Scene, state: SceneState, job: _Job, how: _How, report: Any) ->
         lay_map(state.map, rows[skip:], at + skip, factor)
         at = to
 
-    model, preprocess = how.detector.model, how.detector.preprocess
-    rows = tile_rows(model, preprocess, scene, tiling, max_no_data=how.plan.max_no_data, first=first)
+    rows = tile_rows(
+        how.judge.scorer, how.judge.preprocess, scene, tiling, max_no_data=how.plan.max_no_data, first=first
+    )
     for number, row in enumerate(rows, start=first):
         lay(row.top)
         for tile in row.maps:
@@ -250,16 +286,11 @@ def _state(job: _Job, how: _How) -> SceneState:
     return open_state(place, identity, grid, (info.height, info.width), bands, info.dtype)
 
 
-def _identity(detector: Detector, plan: SearchPlan, tiling: Tiling) -> str:
+def _identity(judge: Judge, plan: SearchPlan, tiling: Tiling) -> str:
     """Only a search with the same one may go on where another stopped."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(detector.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
-    settings = [detector.name, detector.model.config.model_dump(mode="json"), tiling.model_dump(mode="json")]
-    parts = [*settings, detector.preprocess.model_dump(mode="json"), plan.max_no_data, plan.no_data]
-    digest.update(json.dumps(parts).encode())
-    return digest.hexdigest()
+    shape = [tiling.model_dump(mode="json"), judge.preprocess.model_dump(mode="json")]
+    parts = [judge.scorer.fingerprint(), *shape, plan.max_no_data, plan.no_data]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _candidates(job: _Job, state: SceneState, how: _How) -> list[Candidate]:
@@ -280,7 +311,7 @@ def _candidates(job: _Job, state: SceneState, how: _How) -> list[Candidate]:
             peak_x=int(state.peaks[row, column, 0]),
             peak_y=int(state.peaks[row, column, 1]),
             score=float(state.scores[row, column]),
-            p_value=how.detector.calibration.p_value(float(state.scores[row, column])),
+            p_value=how.judge.calibration.p_value(float(state.scores[row, column])),
             deviations=float(apart[row, column]),
         )
         for row, column in places

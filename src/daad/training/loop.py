@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from daad.errors import ArtifactError, TrainingError
 from daad.files import only_one
-from daad.models.base import AnomalyModel, Player, Stage, Trainable
+from daad.stages import Player, Stage, Trainable
 from daad.training.batches import Batches, ImageBatches, Ints, batch_indices
 from daad.training.checkpoint import Position, load_checkpoint, restore_model, restore_optimisers, save_checkpoint
 from daad.training.log import RunLog
@@ -88,7 +88,7 @@ def seed_at(seed: int, stage: int, position: int) -> None:
 
 
 def train(
-    model: AnomalyModel,
+    model: Trainable,
     images: Ints,
     to_float: Callable[[Ints], Ints],
     *,

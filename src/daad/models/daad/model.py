@@ -20,13 +20,15 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
-from daad.models.base import Batches, ModelConfig, Output, Player, Preset, Stage
+from daad.models.base import Output
 from daad.models.daad.discriminator import Discriminator
 from daad.nn.block_memory import check_division, legal_rates
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.corruption import corrupt
 from daad.nn.generator import LEVELS, MULTIPLE
 from daad.nn.losses import fake_loss, real_loss, squared_error_per_image
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Stage
 
 Rate = tuple[int, int, int]
 

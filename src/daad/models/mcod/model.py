@@ -13,6 +13,7 @@ authors' released code, whose constants are preset `official`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -23,14 +24,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError
-from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.models.base import AnomalyModel, Output
 from daad.models.mcod.momentum_encoder import follow, shadow_of
 from daad.models.mcod.slot_memory import KeyQueue, SlotMemory
 from daad.models.mcod.whitening import Spread
 from daad.models.mcod.wide_resnet import WideResNet10
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import info_nce, nt_xent
-from daad.nn.weak_augmentations import RandomViews
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
 
 STEM: Mapping[Size, int] = {"nano": 8, "small": 16, "paper": 16}
 WIDTHS: Mapping[Size, tuple[int, int, int]] = {"nano": (8, 8, 16), "small": (16, 32, 64), "paper": (64, 128, 256)}
@@ -56,7 +58,7 @@ NOWHERE = 1e6  # where the free places of the bank lie: farther from any feature
 SAME = 1e-4  # of the length of a feature: two that are nearer are the same image, seen in another batch
 
 
-class MCODConfig(ModelConfig):
+class MCODConfig(TrainedConfig):
     """Settings of MCOD. Defaults are our stable form; preset `official` has the released code's constants."""
 
     batch_size: int = Field(64, ge=2, le=4096, description="images a training step")
@@ -147,7 +149,6 @@ class MCOD(AnomalyModel):
         "small": Preset(32, {"size": "small", "steps": 600}),
         "official": Preset(32, {**PAPER, **OFFICIAL}),
     }
-    pool_settings: ClassVar[Mapping[str, Any]] = {"support_fraction": 0.75}
     config: MCODConfig
     bank: Tensor
     seen: Tensor
@@ -164,9 +165,6 @@ class MCOD(AnomalyModel):
         self.spread = Spread(width) if config.standardise else None
         if config.score == "neighbours":
             self.register_buffer("bank", torch.full((config.bank_items, width), NOWHERE))
-        self.views = RandomViews(config.height, config.width, config.smallest_crop, config.flip, blur=True)
-        self.warmup_steps = 0
-        self._new_keys: Encoded | None = None
 
     def forward(self, images: Tensor) -> Output:
         found: Encoded = self.encoder(images)
@@ -184,7 +182,7 @@ class MCOD(AnomalyModel):
         return Output(apart.mean(dim=1), whole[:, 0], None)
 
     def unseen_scores(self, scores: Tensor) -> Tensor:
-        """See the base; of the memory's distances, which are those of the spread."""
+        """The scores (N,) of all training images, each as if it had not been learnt from; of the memory's distances."""
         return scores if self.spread is None or self.config.score == "neighbours" else self.spread.unseen(scores)
 
     def measured(self, rows: Tensor) -> Tensor:
@@ -209,17 +207,18 @@ class MCOD(AnomalyModel):
         config = self.config
         check_pool(config, images)
         steps = config.training_steps(images)
-        self.warmup_steps = round(config.warmup * steps)
-        player = Player("encoder", list(self.encoder.parameters()), partial(adam, config), self.loss)
-        self.momentum = config.momentum if config.momentum is not None else (0.99 if steps < SHORT else 0.999)
-        return [Stage("contrast", [player], steps, config.batch_size, after_step=self.remember, end=self.finish)]
+        momentum = config.momentum if config.momentum is not None else (0.99 if steps < SHORT else 0.999)
+        step = Step(key_views(config, self.seen.device), round(config.warmup * steps), momentum)
+        player = Player("encoder", list(self.encoder.parameters()), partial(adam, config), partial(self.loss, step))
+        remember = partial(self.remember, step)
+        return [Stage("contrast", [player], steps, config.batch_size, after_step=remember, end=self.finish)]
 
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
+    def loss(self, step: Step, images: Tensor) -> dict[str, Tensor]:
         """The four terms; the queue is used as it was before this batch."""
         config = self.config
         queries: Encoded = self.encoder(images)
         with torch.no_grad():
-            self._new_keys = keys = self.keys(self.views(images))
+            step.keys = keys = self.keys(step.views(images))
         _, embeddings, _ = self.queue.held()
         columns, key_columns = (F.normalize(encoded.logits, dim=0).T for encoded in (queries, keys))  # (K, B)
         used = columns.sum(dim=1)
@@ -229,27 +228,36 @@ class MCOD(AnomalyModel):
         }
         if config.use_contrast:
             terms["contrast"] = info_nce(queries.embedding, keys.embedding, embeddings, config.temperature_contrast)
-        if config.use_memory and self.remembers():
+        if config.use_memory and self.remembers(step):
             apart = (queries.feature - self.memory.read(queries.logits)).square()
             terms["read"] = apart.sum(dim=1).mean() if config.read_loss == "mean" else apart.sum()
         return terms
 
-    def remembers(self) -> bool:
+    def remembers(self, step: Step) -> bool:
         """Whether the warm-up is over."""
-        return int(self.seen) >= self.warmup_steps
+        return int(self.seen) >= step.warmup_steps
 
     @torch.no_grad()
-    def remember(self, images: Tensor) -> None:
+    def remember(self, step: Step, images: Tensor) -> None:
         """After a step: keys into the queue, the memory from the queue, E_K after E."""
-        assert self._new_keys is not None
-        self.queue.push(self._new_keys.feature, self._new_keys.embedding, self._new_keys.logits)
-        self._new_keys = None
+        assert step.keys is not None
+        self.queue.push(step.keys.feature, step.keys.embedding, step.keys.logits)
+        step.keys = None
         self.seen.add_(1)
-        if self.config.use_memory and self.remembers():
+        if self.config.use_memory and self.remembers(step):
             features, _, logits = self.queue.held()
             self.memory.write(features, logits)
             self.memory.erase(logits, self.config.erase_std)
-        follow(self.keys, self.encoder, self.momentum)
+        follow(self.keys, self.encoder, step.momentum)
+
+    def encode_all(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        """f (N, D) and logits (N, K) of all training images; their maps would fill the memory."""
+        features, logits = [], []
+        for images in batches():
+            encoded: Encoded = self.encoder(images)
+            features.append(encoded.feature)
+            logits.append(encoded.logits)
+        return torch.cat(features), torch.cat(logits)
 
     @torch.no_grad()
     def finish(self, batches: Batches) -> None:
@@ -257,8 +265,7 @@ class MCOD(AnomalyModel):
         config = self.config
         if not config.batch_statistics:
             reestimate_batch_norms(self.encoder, self.encoder, batches)
-        found = [self.encoder(images)[1::2] for images in batches()]  # without the maps: they would fill the memory
-        features, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
+        features, logits = self.encode_all(batches)
         if config.settle or not config.use_memory:
             self.memory.write(features, logits)
         if config.score == "neighbours":
@@ -268,6 +275,23 @@ class MCOD(AnomalyModel):
             rows = features if config.score == "neighbours" else features - self.memory.read(logits)
             self.spread.fit(rows, config.support_fraction)
         self.queue.clear()
+
+
+@dataclass
+class Step:
+    """What the loss of a step leaves for what comes after it, and what both are told."""
+
+    views: nn.Module
+    warmup_steps: int
+    momentum: float
+    keys: Encoded | None = None
+
+
+def key_views(config: MCODConfig, device: torch.device) -> nn.Module:
+    """x' of x."""
+    from daad.nn.weak_augmentations import RandomViews  # kornia is needed for training alone
+
+    return RandomViews(config.height, config.width, config.smallest_crop, config.flip, blur=True).to(device)
 
 
 def check_pool(config: MCODConfig, images: int) -> None:

@@ -25,13 +25,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError
-from daad.models.base import AnomalyModel, Batches, ModelConfig, Output, Player, Preset, Size, Stage
+from daad.models.base import AnomalyModel, Output
 from daad.models.utad.inception import InceptionAutoEncoder, InformationBranch, InformationCritic
 from daad.models.utad.munit import Expert, MultiScaleDiscriminator
 from daad.models.utad.perceptual import EdgesAndStructure, ImageNetFeatures, Measure
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur, RunningMoments
 from daad.nn.losses import fake_loss, gaussian_divergence, least_squares, real_loss, sampled
+from daad.presets import Preset
+from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
 
 INCEPTION: Mapping[Size, tuple[int, int, int, int]] = {
     "nano": (4, 4, 4, 8),
@@ -49,7 +51,7 @@ NOWHERE = 1e3  # where the free places of the bank lie: farther from any code th
 SMALLEST_SPREAD = 1e-8
 
 
-class UTADConfig(ModelConfig):
+class UTADConfig(TrainedConfig):
     """Settings of UTAD. `steps`, `epochs`, `batch_size` and `learning_rate` are those of stage 1."""
 
     batch_size: int = Field(32, ge=2, le=4096, description="images a step of stage 1")

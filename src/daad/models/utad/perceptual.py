@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from daad.features.lite0 import Lite0
+from daad.features.lite0 import Lite0Network
 from daad.nn.ssim import MultiScaleSSIM
 
 SCALES = 3
@@ -71,7 +71,7 @@ class ImageNetFeatures(Measure):
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__(height, width)
-        self.net = Lite0()
+        self.net = Lite0Network()
 
     def features(self, images: Tensor) -> list[Tensor]:
         return [F.normalize(maps, dim=1) for maps in self.net(images)[:3]]

@@ -1,0 +1,66 @@
+"""What detectors that stand on feature maps have in common: any features, by name or as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from daad.errors import ConfigError
+from daad.features.base import Features
+from daad.features.registry import build_features, features_class
+from daad.models.base import AnomalyModel
+from daad.stages import ModelConfig
+
+SHAPE = ("height", "width", "channels")
+
+
+class FeatureModelConfig(ModelConfig):
+    """Which features, with all their settings: a saved detector does not hang on the defaults of tomorrow."""
+
+    features: str = Field("ccd", description="what gives the feature maps: `daad models features` lists them")
+    feature_settings: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the features (on the command line --set features.NAME=VALUE)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_feature_settings(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        name, own = given.get("features", "ccd"), given.get("feature_settings", {})
+        if not isinstance(name, str) or not isinstance(own, Mapping):
+            return given  # pydantic says what is wrong
+        config = features_class(name).Config.make(
+            **{"size": given.get("size", "small"), **own}, **{side: given[side] for side in SHAPE if side in given}
+        )
+        return {**given, "feature_settings": config.model_dump(exclude=set(SHAPE))}
+
+
+class FeatureModel(AnomalyModel):
+    """A detector on `features`, which are frozen while the detector itself learns.
+
+    `network` is the module that features `module` stand on.
+    """
+
+    config: FeatureModelConfig
+
+    def __init__(self, config: FeatureModelConfig, network: nn.Module | None = None) -> None:
+        super().__init__(config)
+        shape = {side: getattr(config, side) for side in SHAPE}
+        self.features: Features = build_features(config.features, {**config.feature_settings, **shape}, network)
+        self.shapes = self.features.shapes()
+
+    @torch.no_grad()
+    def frozen(self, images: Tensor) -> list[Tensor]:
+        """The maps as they will be when images are judged, whatever the mode of the model."""
+        self.features.eval()
+        return [maps.float() for maps in self.features(images)]
+
+
+def no_features(name: str, takers: list[str]) -> ConfigError:
+    """The error for features given to a model that has a network of its own."""
+    return ConfigError(f"model {name!r} has a network of its own; those that take features: {', '.join(takers)}")
