@@ -24,7 +24,7 @@ from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
 from daad.errors import DataError, ImageError
-from daad.report.heat import save_pictures
+from daad.report.pictures import save_pictures
 from daad.scoring.prediction import Prediction
 from daad.training.log import RunLog
 from daad.training.loop import CHECKPOINT

@@ -57,7 +57,7 @@ def predict(
     from daad.data.scenes import pixels_of
     from daad.detector.detector import Detector
     from daad.errors import ConfigError
-    from daad.report.heat import save_pictures
+    from daad.report.pictures import save_pictures
     from daad.runtime.stream import samples_of
 
     found = Detector.load(detector)

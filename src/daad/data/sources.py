@@ -14,6 +14,7 @@ from PIL import Image, TiffImagePlugin
 from daad.data.arrays import NPY_MAGIC, ArrayReader, ImageInfo, NpyReader, Pixels, float_pixels
 from daad.data.raster import RasterReader, open_raster
 from daad.data.sample import printable
+from daad.data.tensors import from_tensor, is_tensor
 from daad.data.tiff import FLOAT, GREY, TiffReader, read_header
 from daad.errors import DaadError, ImageError
 
@@ -34,6 +35,8 @@ def opened(source: Any, name: str | None, max_pixels: int) -> Iterator[Reader]:
     """Open a source up to its header, and turn whatever goes wrong until it is closed into an ImageError."""
     name = name or default_name(source)
     try:
+        if is_tensor(source):
+            source = from_tensor(source, name)
         if isinstance(source, np.ndarray):
             yield ArrayReader(source, name)
         elif isinstance(source, Image.Image):
@@ -58,7 +61,7 @@ def default_name(source: Any) -> str:
     """What errors call a source that was given no name."""
     if isinstance(source, str | Path):
         return printable(str(source))
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray) or is_tensor(source):
         return "array"
     return "bytes" if isinstance(source, bytes) else "image"
 
