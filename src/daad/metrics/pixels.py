@@ -78,11 +78,11 @@ class PixelMetrics:
     def compute_intervals(self, level: float = 0.95, *, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
         """`compute` with percentile bootstrap intervals over images, resampled within normal and anomalous images.
 
-        A hash of its name puts each image into one of 512 groups of normal or 512 groups of anomalous images, and the
+        Images are put into groups by a hash of their name, 512 groups of normal and 512 of anomalous images, and the
         groups are resampled. Few images are nearly one to a group; the totals of random groups of many images vary as
         those of images do. Groups have a coarser histogram than `compute` (2**18 bins among all, then at most 4096
         shared ones); the difference between the two is subtracted from every resampled value. `low` and `high` are NaN
-        if all normal or all anomalous images fall into one group, as a single one does.
+        if all normal or all anomalous images are in one group, as a single image is.
 
         Raises ValueError as `bootstrap` does. Source: Efron & Tibshirani (1993), ch. 13.
         """
