@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daad.boxes.geometry import iou
-from daad.metrics.box_quality import Boxes, box_quality, ious, right_at
+from daad.metrics.box_quality import Boxes, box_quality, ious, true_positives_at
 
 NONE: dict[str, tuple[float, float]] = {}
 
@@ -32,10 +32,10 @@ def plain_ap(predicted: list[Boxes], true: list[Boxes], label: int, threshold: f
     """COCO's: precision at 101 recalls, made monotone, over all images."""
     scores, true_positive, true_count = [], [], 0
     for image_predicted, image_true in zip(predicted, true, strict=True):
-        of_class = image_predicted.some(image_predicted.labels == label)
-        true_of_class = image_true.some(image_true.labels == label)
+        of_class = image_predicted.select(image_predicted.labels == label)
+        true_of_class = image_true.select(image_true.labels == label)
         scores += of_class.scores.tolist()
-        true_positive += right_at(of_class, true_of_class, threshold).tolist()
+        true_positive += true_positives_at(of_class, true_of_class, threshold).tolist()
         true_count += len(true_of_class.labels)
     if not true_count:
         return math.nan
@@ -90,8 +90,11 @@ def test_a_class_or_size_without_true_boxes_is_nan() -> None:
 def test_a_true_box_is_matched_once_by_the_highest_score() -> None:
     true = boxes((0, 0, 10, 10, 0, 1))
     predicted = boxes((0, 0, 10, 9, 0, 0.5), (0, 0, 10, 10, 0, 0.4), (0, 0, 10, 10, 1, 0.9))
-    assert right_at(predicted, true).tolist() == [True, False, False]
-    assert right_at(predicted, boxes()).tolist() == [False] * 3 and right_at(boxes(), true).tolist() == []
+    assert true_positives_at(predicted, true).tolist() == [True, False, False]
+    assert (
+        true_positives_at(predicted, boxes()).tolist() == [False] * 3
+        and true_positives_at(boxes(), true).tolist() == []
+    )
 
 
 def test_ious_equal_those_of_torch() -> None:

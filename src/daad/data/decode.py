@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from daad.data.arrays import ImageInfo, Pixels
-from daad.data.raster import FORMATS, RasterReader
+from daad.data.pillow_reader import FORMATS, PillowReader
 from daad.data.sample import ImageSource, Sample
 from daad.data.sources import MAX_PIXELS, default_name, opened
 from daad.errors import ImageError
@@ -56,7 +56,7 @@ def opacity(source: ImageSource | str, name: str, *, max_pixels: int = MAX_PIXEL
     Raises ImageError.
     """
     with opened(source, name, max_pixels) as reader:
-        return reader.opacity() if isinstance(reader, RasterReader) else None
+        return reader.opacity() if isinstance(reader, PillowReader) else None
 
 
 def probe(sample: Sample, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:

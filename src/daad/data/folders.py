@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from daad.data.decode import EXTENSIONS, is_image_path
-from daad.data.generated_files import is_own_folder, is_own_picture
+from daad.data.generated_files import is_generated_folder, is_generated_picture
 from daad.data.sample import Sample, Split, printable
 from daad.errors import DataError
 
@@ -129,7 +129,9 @@ def _normal_folder(folder: Path) -> Path | None:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(
-            path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name) and not is_own_folder(path)
+            path
+            for path in folder.iterdir()
+            if path.is_dir() and not _is_hidden(path.name) and not is_generated_folder(path)
         )
     except OSError as error:
         _raise_unlistable(error)
@@ -161,10 +163,10 @@ def images_below(root: Path, *, with_masks: bool = False) -> Iterator[Path]:
             for name in folders
             if not _is_hidden(name)
             and (with_masks or name.lower() != GROUND_TRUTH)
-            and not is_own_folder(Path(folder, name))
+            and not is_generated_folder(Path(folder, name))
         )
         images = (Path(folder, name) for name in sorted(files) if is_image_path(name) and not _is_hidden(name))
-        yield from (path for path in images if not is_own_picture(path))
+        yield from (path for path in images if not is_generated_picture(path))
 
 
 def _raise_unlistable(error: OSError) -> NoReturn:

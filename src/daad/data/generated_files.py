@@ -15,12 +15,12 @@ _PICTURE_START = 256
 _MARK_BYTES = 1000
 
 
-def is_own_folder(folder: Path) -> bool:
+def is_generated_folder(folder: Path) -> bool:
     """Whether a folder is a detector, the results of a search, or the `.run` folder of either."""
     try:
         if (folder / "manifest.json").is_file() and (folder / "weights.safetensors").is_file():
             return True
-        if marked(folder) == SEARCH:
+        if results_kind(folder) == SEARCH:
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
@@ -31,7 +31,7 @@ def is_own_folder(folder: Path) -> bool:
         return False
 
 
-def is_own_picture(path: Path) -> bool:
+def is_generated_picture(path: Path) -> bool:
     """Whether a file is a picture that daad made; only files named like one are opened."""
     return path.name.endswith(_PICTURE_NAMES) and _PICTURE_CHUNK in _start(path, _PICTURE_START)
 
@@ -42,7 +42,7 @@ def mark(folder: Path, kind: str) -> None:
     (folder / RESULTS_MARK).write_text(json.dumps({"kind": kind}) + "\n", encoding="utf-8")
 
 
-def marked(folder: Path) -> str | None:
+def results_kind(folder: Path) -> str | None:
     """The kind of results that `mark` wrote into a folder; None for an unmarked one."""
     if not (folder / RESULTS_MARK).is_file():  # nothing is opened in a folder that may hold test images
         return None

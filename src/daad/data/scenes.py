@@ -19,7 +19,7 @@ import numpy.typing as npt
 from daad.data.arrays import ImageInfo, Pixels
 from daad.data.decode import decode, opacity, probe
 from daad.data.patches import Patch, intersection, none_if_all, valid_mask
-from daad.data.raster import JP2_MAGIC
+from daad.data.pillow_reader import JP2_MAGIC
 from daad.data.sample import Sample
 from daad.data.tiff import read_header
 from daad.data.tiles import Window

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daad.metrics.box_quality import Boxes, right_at
+from daad.metrics.box_quality import Boxes, true_positives_at
 from daad.metrics.intervals import Interval, check_bootstrap, percentile_interval
 
 Floats = npt.NDArray[np.float64]
@@ -77,11 +77,11 @@ def box_intervals(
 def _match(predicted: Sequence[Boxes], true: Sequence[Boxes], label: int) -> _ClassMatches:
     image, scores, true_positive, true_count = [], [], [], []
     for index, (image_predicted, image_true) in enumerate(zip(predicted, true, strict=True)):
-        of_class = image_predicted.some(image_predicted.labels == label)
-        true_of_class = image_true.some(image_true.labels == label)
+        of_class = image_predicted.select(image_predicted.labels == label)
+        true_of_class = image_true.select(image_true.labels == label)
         image.append(np.full(len(of_class.scores), index))
         scores.append(of_class.scores)
-        by_iou = np.array([right_at(of_class, true_of_class, float(iou)) for iou in IOUS])
+        by_iou = np.array([true_positives_at(of_class, true_of_class, float(iou)) for iou in IOUS])
         true_positive.append(by_iou.reshape(len(IOUS), -1))
         true_count.append(len(true_of_class.scores))
     values = np.concatenate(scores)

@@ -21,7 +21,7 @@ from daad.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
 LARGEST_AREA = 1e10
-AT_MOST = 100  # boxes an image that count
+MAX_DETECTIONS = 100  # boxes of an image that count
 
 
 class Boxes(NamedTuple):
@@ -31,13 +31,13 @@ class Boxes(NamedTuple):
     labels: npt.NDArray[np.int64]
     scores: Floats
 
-    def some(self, chosen: npt.NDArray[Any]) -> Boxes:
+    def select(self, chosen: npt.NDArray[Any]) -> Boxes:
         """Those that a mask (N,) or an array of indices selects."""
         return Boxes(self.corners[chosen], self.labels[chosen], self.scores[chosen])
 
-    def best(self, most: int) -> Boxes:
-        """The `most` boxes with the highest scores, in falling order."""
-        return self.some(np.argsort(-self.scores, kind="stable")[:most])
+    def top(self, count: int) -> Boxes:
+        """The `count` boxes with the highest scores, in falling order."""
+        return self.select(np.argsort(-self.scores, kind="stable")[:count])
 
 
 def truth(corners: Floats, labels: npt.NDArray[np.int64]) -> Boxes:
@@ -60,7 +60,7 @@ class BoxQuality:
     by_size: Mapping[str, float]
 
 
-def right_at(predicted: Boxes, true: Boxes, threshold: float = 0.5) -> npt.NDArray[np.bool_]:
+def true_positives_at(predicted: Boxes, true: Boxes, threshold: float = 0.5) -> npt.NDArray[np.bool_]:
     """Which predicted boxes (N,) are true positives at an IoU of `threshold`.
 
     By falling score each is matched to the unmatched true box of its class that it overlaps most; ties keep their
@@ -93,7 +93,7 @@ def box_quality(
     true: Sequence[Boxes],
     classes: Sequence[str],
     sizes: Mapping[str, tuple[float, float]],
-    most: int = AT_MOST,
+    max_detections: int = MAX_DETECTIONS,
 ) -> BoxQuality:
     """COCO's average precision of predicted boxes.
 
@@ -102,7 +102,7 @@ def box_quality(
         true: the ground-truth boxes of each image, in the same order.
         classes: class names; a label is an index into them.
         sizes: ranges (low, high) of sqrt(width height) in pixels by name, low <= size < high.
-        most: only so many boxes of an image count, those with the highest scores.
+        max_detections: only so many boxes of an image count, those with the highest scores.
 
     Raises:
         ConfigError: the extra `daad[boxes]` is not installed.
@@ -124,7 +124,7 @@ def box_quality(
         )
         areas = [[0.0, LARGEST_AREA], *([low**2, min(high**2, LARGEST_AREA)] for low, high in sizes.values())]
         evaluator.params.areaRng, evaluator.params.areaRngLbl = areas, ["all", *sizes]
-        evaluator.params.maxDets = [most]
+        evaluator.params.maxDets = [max_detections]
         evaluator.evaluate()
         evaluator.accumulate()
     precision = np.asarray(evaluator.eval["precision"], np.float64)  # IoU, recall, class, size, number of boxes

@@ -30,7 +30,7 @@ _TO_RGB = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX")
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "La": 1, "I": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBa": 3}
 
 
-def open_raster(stream: IO[bytes], name: str) -> Image.Image:
+def open_with_pillow(stream: IO[bytes], name: str) -> Image.Image:
     """Read the header of an image file in one of FORMATS; no pixel is decoded.
 
     Goes to Pillow's plugins directly, since `Image.open` checks the size against a limit that is global to the process.
@@ -67,7 +67,7 @@ class _JunkLimit:
         return getattr(self._stream, attribute)
 
 
-class RasterReader:
+class PillowReader:
     """A Pillow image, opened from a stream (which allows 16-bit colour PNG) or given by the user."""
 
     def __init__(self, image: Image.Image, name: str, stream: IO[bytes] | None = None) -> None:
@@ -140,7 +140,7 @@ def _load(image: Image.Image) -> None:
 
 
 def _unpacked(stream: IO[bytes], raw_mode: str, name: str) -> Pixels:
-    image: Any = open_raster(stream, name)
+    image: Any = open_with_pillow(stream, name)
     image.tile = [image.tile[0]._replace(args=raw_mode)]
     image.load()
     return np.asarray(image)
