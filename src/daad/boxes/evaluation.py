@@ -17,7 +17,7 @@ from daad.data.box_set import BoxSample, BoxSet
 from daad.data.sample import Failure, Sample
 from daad.errors import ConfigError, DataError
 from daad.metrics.box_intervals import box_intervals
-from daad.metrics.box_quality import AT_MOST, Boxes, BoxQuality, box_quality, truth
+from daad.metrics.box_quality import MAX_DETECTIONS, Boxes, BoxQuality, box_quality, truth
 from daad.metrics.intervals import Interval
 from daad.runtime.progress import Progress
 from daad.scoring.box_reference import BoxReference
@@ -94,8 +94,8 @@ def _measured(
 ) -> BoxEvaluation:
     true = [truth(sample.boxes, sample.labels) for sample in samples]
     shown = max(int((each.scores >= detector.confidence.threshold).sum()) for each in found)
-    most = max(AT_MOST, shown, 2 * max(len(each.labels) for each in true))
-    counted = [each.best(most) for each in found]
+    most = max(MAX_DETECTIONS, shown, 2 * max(len(each.labels) for each in true))
+    counted = [each.top(most) for each in found]
     classes, sizes = detector.model.config.classes, thirds_of(detector.reference)
     notes = list(data.notes)
     if seen:
@@ -103,8 +103,10 @@ def _measured(
     absent = [name for place, name in enumerate(classes) if not any((each.labels == place).any() for each in true)]
     if absent:
         notes.append(f"no box of these classes is there, so they do not count: {', '.join(absent)}")
-    if most > AT_MOST:
-        notes.append(f"of an image the {most} surest boxes count, not COCO's {AT_MOST}: so many are there, or shown")
+    if most > MAX_DETECTIONS:
+        notes.append(
+            f"of an image the {most} surest boxes count, not COCO's {MAX_DETECTIONS}: so many are there, or shown"
+        )
     return BoxEvaluation(
         quality=box_quality(counted, true, classes, sizes, most),
         baseline=box_quality([_mean_boxes(detector, sample) for sample in samples], true, classes, sizes, most),

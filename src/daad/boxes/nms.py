@@ -12,7 +12,7 @@ from daad.boxes.geometry import suppress_by_class
 from daad.boxes.scod import SCOD, Found
 from daad.data.preprocess import Preprocess, to_float
 from daad.errors import TrainingError
-from daad.metrics.box_quality import AT_MOST, Boxes
+from daad.metrics.box_quality import MAX_DETECTIONS, Boxes
 
 LOWEST = 0.01  # scores below are never looked at
 CANDIDATES = 400  # of the highest scores of an image, before suppression
@@ -46,7 +46,7 @@ def _few(scores: torch.Tensor, boxes: torch.Tensor, model: SCOD, preprocess: Pre
     values = scores[anchors, labels]
     order = values.argsort(descending=True, stable=True)[:CANDIDATES]
     anchors, labels, values = anchors[order], labels[order], values[order]
-    kept = suppress_by_class(clipped[anchors], values, labels, model.config.nms_iou, AT_MOST)
+    kept = suppress_by_class(clipped[anchors], values, labels, model.config.nms_iou, MAX_DETECTIONS)
     return Boxes(clipped[anchors[kept]].double().numpy(), labels[kept].numpy(), values[kept].double().numpy())
 
 

@@ -91,23 +91,23 @@ def _by_tiles(model: SCOD, preprocess: Preprocess, sample: Sample, lowest: float
                 for index, boxes in zip(strip.chosen, judged, strict=True):
                     top, left = strip.top, strip.lefts[index]
                     own = moved(boxes, to_image)
-                    own = own.some(_on_data(own.corners, strip.valid_of(index, tiling)))
+                    own = own.select(_on_data(own.corners, strip.valid_of(index, tiling)))
                     own = own._replace(corners=own.corners + np.array([left, top, left, top]))
                     low_x, low_y, high_x, high_y = own.corners.T
                     mine = across[left].answers(low_x, high_x) & down[top].answers(low_y, high_y)
-                    found = _both(found, own.some(mine))
+                    found = _both(found, own.select(mine))
         if not looked:
             raise ImageError(f"{sample.name}: hardly any of it is data, so it cannot be judged")
     except ImageError as error:
         return Judged(sample, error=str(error))
     columns = torch.from_numpy(found.corners), torch.from_numpy(found.scores), torch.from_numpy(found.labels)
     kept = suppress_by_class(*columns, model.config.nms_iou)
-    return Judged(sample, size, found.some(kept.numpy()))
+    return Judged(sample, size, found.select(kept.numpy()))
 
 
 def _both(found: Boxes, more: Boxes) -> Boxes:
     """Both together, the highest score first, at most MOST."""
-    return Boxes(*(np.concatenate(pair) for pair in zip(found, more, strict=True))).best(MOST)
+    return Boxes(*(np.concatenate(pair) for pair in zip(found, more, strict=True))).top(MOST)
 
 
 def _on_data(corners: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:

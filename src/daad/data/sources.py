@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from daad.data.arrays import NPY_MAGIC, ArrayReader, ImageInfo, NpyReader, Pixels, float_pixels
-from daad.data.raster import RasterReader, open_raster
+from daad.data.pillow_reader import PillowReader, open_with_pillow
 from daad.data.sample import printable
 from daad.data.tensors import from_tensor, is_tensor
 from daad.data.tiff import FLOAT, GREY, TiffReader, read_header
@@ -40,7 +40,7 @@ def opened(source: Any, name: str | None, max_pixels: int) -> Iterator[Reader]:
         if isinstance(source, np.ndarray):
             yield ArrayReader(source, name)
         elif isinstance(source, Image.Image):
-            yield _capped(RasterReader(source, name), max_pixels)
+            yield _capped(PillowReader(source, name), max_pixels)
         else:
             with _stream(source, name) as stream:
                 yield _capped(_reader(stream, name), max_pixels)
@@ -134,7 +134,7 @@ def _reader(stream: IO[bytes], name: str) -> Reader:
         return NpyReader(stream, name)
     if start.startswith(tuple(TiffImagePlugin.PREFIXES)):
         return _tiff_reader(stream, name)
-    return RasterReader(open_raster(stream, name), name, stream)
+    return PillowReader(open_with_pillow(stream, name), name, stream)
 
 
 def _tiff_reader(stream: IO[bytes], name: str) -> Reader:
@@ -143,7 +143,7 @@ def _tiff_reader(stream: IO[bytes], name: str) -> Reader:
         return TiffReader(stream, header, name)
     if header.sample_format == FLOAT:
         raise float_pixels(name)
-    reader = RasterReader(open_raster(stream, name), name, stream)
+    reader = PillowReader(open_with_pillow(stream, name), name, stream)
     if header.photometric == GREY[0] and reader.info.dtype == "uint16":
         return _WhiteIsZero(reader)
     return reader

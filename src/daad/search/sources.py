@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from daad.data.decode import EXTENSIONS
-from daad.data.generated_files import is_own_folder, is_own_picture
+from daad.data.generated_files import is_generated_folder, is_generated_picture
 from daad.data.layouts import as_sample
 from daad.data.sample import Sample, printable
 from daad.errors import DataError
@@ -51,13 +51,13 @@ def _of_path(item: str | Path) -> list[Sample]:
     if not path.is_dir():
         return [Sample(path, printable(path))]
     folders = [path, *(each for each in path.rglob("*") if each.is_dir())]
-    own = [folder for folder in folders if is_own_folder(folder)]
+    own = [folder for folder in folders if is_generated_folder(folder)]
     found = sorted(
         each
         for each in path.rglob("*")
         if each.suffix.lower() in EXTENSIONS
         and each.is_file()
-        and not is_own_picture(each)
+        and not is_generated_picture(each)
         and not any(each.is_relative_to(folder) for folder in own)
     )
     if not found:
