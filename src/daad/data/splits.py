@@ -26,7 +26,7 @@ def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[lis
     keys = sorted(units, key=lambda key: _hash(key, seed))
     held_out = _choose({key: len(units[key]) for key in keys}, round(fraction * len(samples)))
     fit = [sample for key in keys if key not in held_out for sample in units[key]]
-    calibration = [sample for key in held_out for sample in units[key]]
+    calibration = [sample for key in keys if key in held_out for sample in units[key]]
     return _by_name(fit), _by_name(calibration)
 
 
