@@ -11,7 +11,7 @@ import torch
 
 from daad import ArtifactError, Detector
 from daad.data.preprocess import to_float
-from daad.models.igd import IGD, IGDConfig
+from daad.models.igd.model import IGD, IGDConfig
 from daad.training.loop import train
 from tests.contracts.model import ModelContract, state_bytes
 from tests.images import striped

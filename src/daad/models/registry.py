@@ -32,7 +32,9 @@ MODELS: dict[str, Entry] = {
     "daad": Entry("daad.models.daad.model:DAAD", "block-wise memories at four scales", DAAD_PAPER),
     "daad+": Entry("daad.models.daad.model:DAADPlus", "daad with discriminator features", DAAD_PAPER),
     "padim": Entry("daad.models.padim:PaDiM", "Gaussians of features, place by place", "Defard et al., ICPR 2021"),
-    "igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder, on features", "Chen et al., AAAI 2022"),
+    "igd": Entry(
+        "daad.models.igd.model:IGD", "Gaussian of codes, MS-SSIM decoder, on features", "Chen et al., AAAI 2022"
+    ),
     "mcod": Entry(
         "daad.models.mcod.model:MCOD",
         "distance from a memory in feature space",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 
 from daad.errors import ConfigError
 from daad.models.base import AnomalyModel, Output
+from daad.models.mcod.encoder import Encoded, Encoder
 from daad.models.mcod.momentum_encoder import follow, shadow_of
 from daad.models.mcod.slot_memory import KeyQueue, SlotMemory
 from daad.models.mcod.whitening import Spread
-from daad.models.mcod.wide_resnet import WideResNet10
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import info_nce, nt_xent
 from daad.presets import Preset
@@ -100,37 +100,6 @@ class MCODConfig(TrainedConfig):
         return WIDTHS[self.size][-1]
 
 
-class Encoded(NamedTuple):
-    """maps (B, D, h, w), and of the whole image f (B, D), e (B, E) of unit length, w (B, K)."""
-
-    maps: Tensor
-    feature: Tensor
-    embedding: Tensor
-    logits: Tensor
-
-
-class Encoder(nn.Module):
-    """E: a wide residual net, the mean of its maps, and two linear heads on top of each other."""
-
-    def __init__(self, config: MCODConfig) -> None:
-        super().__init__()
-        self.unit = config.unit_features
-        norm = partial(nn.BatchNorm2d, track_running_stats=not config.batch_statistics)
-        self.body = WideResNet10(config.channels, STEM[config.size], WIDTHS[config.size], norm)
-        self.contrast = nn.Linear(config.feature_width, EMBEDDING[config.size])
-        self.slots = nn.Linear(EMBEDDING[config.size], config.memory_slots)
-
-    def forward(self, images: Tensor) -> Encoded:
-        maps = self.body(images).float()
-        mean = maps.mean(dim=(2, 3))
-        embedding = self.contrast(mean)
-        logits = self.slots(F.relu(embedding)).float()
-        if self.unit:
-            length = mean.norm(dim=1, keepdim=True).clamp_min(1e-6)
-            maps, mean = maps / length[:, :, None, None], mean / length
-        return Encoded(maps, mean, F.normalize(embedding.float(), dim=1), logits)
-
-
 class MCOD(AnomalyModel):
     """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` about 1 for the
     training images, less where they are few, else in feature units squared.
@@ -156,10 +125,18 @@ class MCOD(AnomalyModel):
     def __init__(self, config: MCODConfig) -> None:
         super().__init__(config)
         width, slots = config.feature_width, config.memory_slots
-        self.encoder = Encoder(config)
+        embedding = EMBEDDING[config.size]
+        self.encoder = Encoder(
+            config.channels,
+            STEM[config.size],
+            WIDTHS[config.size],
+            embedding,
+            slots,
+            unit_features=config.unit_features,
+            batch_statistics=config.batch_statistics,
+        )
         self.keys = shadow_of(self.encoder)
-        length = config.queue_length or QUEUE[config.size]
-        self.queue = KeyQueue(length, width, EMBEDDING[config.size], slots)
+        self.queue = KeyQueue(config.queue_length or QUEUE[config.size], width, embedding, slots)
         self.memory = SlotMemory(slots, width)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
         self.spread = Spread(width) if config.standardise else None

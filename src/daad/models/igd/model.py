@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -25,7 +24,8 @@ from torch.optim import Optimizer
 from daad.errors import ConfigError
 from daad.models.base import Output
 from daad.models.feature_model import FeatureModel, FeatureModelConfig
-from daad.nn.convs import Up, reestimate_batch_norms
+from daad.models.igd.networks import Critic, Decoder
+from daad.nn.convs import reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.patches import PatchGrid, random_patches
 from daad.nn.ssim import MultiScaleSSIM
@@ -39,7 +39,6 @@ DECODER: Mapping[Size, tuple[int, ...]] = {
     "paper": (512, 256, 128, 64, 32),
 }
 CRITIC: Mapping[Size, int] = {"nano": 8, "small": 16, "paper": 64}
-DOUBLINGS = 4
 SSIM_SHARE = 0.85
 CRITIC_WEIGHT = 0.1
 CRITIC_MIX = 0.2
@@ -88,39 +87,6 @@ class BranchOutput(NamedTuple):
     gauss: Tensor
     residual: Tensor
     rebuilt: Tensor
-
-
-class Decoder(nn.Module):
-    """z (B, latent) -> images (B, C, H, W) in [0, 1]: a small map doubled four times, cropped to any size."""
-
-    def __init__(self, latent: int, channels: int, height: int, width: int, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.size = (height, width)
-        first = (widths[0], -(-height >> DOUBLINGS) or 1, -(-width >> DOUBLINGS) or 1)
-        self.first = nn.Sequential(nn.Linear(latent, first[0] * first[1] * first[2]), nn.Unflatten(1, first))
-        self.ups = nn.Sequential(*(Up(i, o) for i, o in pairwise(widths)))
-        self.head = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Sigmoid())
-
-    def forward(self, z: Tensor) -> Tensor:
-        height, width = self.size
-        image: Tensor = self.head(self.ups(self.first(z)))[..., :height, :width]
-        return image
-
-
-class Critic(nn.Module):
-    """D: how much of another image is mixed into each (B, C, H, W), (B,). Without batch norm: rows stay apart."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for level in range(3):
-            layers += [nn.Conv2d(channels if not level else width << (level - 1), width << level, 3, 2, 1)]
-            layers += [nn.LeakyReLU(0.2)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width << 2, 1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        share: Tensor = self.body(images)
-        return share.float().mean(dim=(1, 2, 3))
 
 
 class Branch(nn.Module):
