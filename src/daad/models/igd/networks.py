@@ -15,7 +15,15 @@ DOUBLINGS = 4
 
 
 class Decoder(nn.Module):
-    """z (B, latent) -> images (B, C, H, W) in [0, 1]: a small map doubled four times, cropped to any size."""
+    """G: z (B, latent) -> images (B, C, H, W) in [0, 1]: a small map is doubled four times, then cropped.
+
+    Args:
+        latent: length of z.
+        channels: C of the images.
+        height: H of the images.
+        width: W of the images.
+        widths: channels of the five maps, coarsest first.
+    """
 
     def __init__(self, latent: int, channels: int, height: int, width: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -32,7 +40,7 @@ class Decoder(nn.Module):
 
 
 class Critic(nn.Module):
-    """D: how much of another image is mixed into each (B, C, H, W), (B,). Without batch norm: rows stay apart."""
+    """D: images (B, C, H, W) -> the share of the mix in them, (B,). No batch norm: rows must not affect one another."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
