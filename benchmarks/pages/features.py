@@ -121,7 +121,7 @@ def ladder_part(rows: list[Row]) -> list[str]:
 
 
 def quick_part(rows: list[Row], ladder: list[Row]) -> list[str]:
-    """PaDiM on the random backbone at each size, and the trained `daad` beside it."""
+    """PaDiM on random features at each size, and the trained `daad` beside it."""
     done = measured(rows)
     if not done:
         return [QUICK, "Not measured yet.\n", failures(rows, quick.SUITE.keys)]
