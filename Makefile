@@ -48,7 +48,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pages
 
-# The paper's central claim alone: sweep the division rate, draw docs/figures/granularity.svg, write docs/claims.md.
+# The paper's central claim alone: sweep the division rate, draw docs/figures/granularity.svg, write docs/appendix/granularity.md.
 granularity: $(VENV)/installed
 	$(BIN)/python -m benchmarks.sweep --data $(DATA) --only "variant=r = 1,r = 2,daad,r = 8,r = 16,r = 32"
 	$(BIN)/python -m benchmarks.pages
