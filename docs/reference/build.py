@@ -44,7 +44,7 @@ def python_page(name: str, about: str, public: Mapping[str, Any]) -> pdoc.doc.Mo
             tidy(doc)
         elif isinstance(doc, pdoc.doc.Variable):
             doc.annotation_str = f": {short(doc.annotation)}" if doc.annotation_str else ""
-            doc.default_value_str = ""  # the constructor has it
+            doc.default_value_str = doc.default_value_str.replace("PydanticUndefined", "")
     return page
 
 
