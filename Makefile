@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench granularity clean
+.PHONY: demo test check docs bench granularity clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,8 +25,12 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The reference of the Python API, the command line and all settings, in site/index.html; every warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference/build.py site
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 # Every number of the docs from the data sets under DATA; each suite goes on where it stopped.
 bench: $(VENV)/installed

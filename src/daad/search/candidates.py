@@ -19,11 +19,27 @@ NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absol
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place to look at: `rank` 1 is the strangest of all scenes. The tile's `left`, `top`, `right`, `bottom` (the
-    latter two exclusive) and its highest point (`peak_x`, `peak_y`) are in pixels of the scene; `row` and `column`
-    count tiles; `deviations` is the score's distance from the median of its scene's tiles in (robust) standard
-    deviations; `longitude` and `latitude` (WGS 84) are of the peak, None where the file does not say where it lies;
-    `corners` are the tile's, (longitude, latitude) each, clockwise from the top left."""
+    """A tile to look at, and its highest point; places are in pixels of the scene.
+
+    Args:
+        rank: 1 is the strangest of all scenes.
+        scene: the scene's name.
+        row: of tiles, from 0.
+        column: of tiles, from 0.
+        left: of the tile.
+        top: of the tile.
+        right: of the tile, exclusive.
+        bottom: of the tile, exclusive.
+        peak_x: of the highest value of the tile's map.
+        peak_y: of the highest value of the tile's map.
+        score: the tile's raw score.
+        p_value: of the score, in (0, 1].
+        deviations: distance of the score from the median of its scene's tiles, in robust standard deviations.
+        longitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
+        latitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
+        corners: the tile's, (longitude, latitude) each, clockwise from the top left; empty where the file is not
+            geo-referenced, and where the tile crosses the date line or a pole.
+    """
 
     rank: int
     scene: str
@@ -66,8 +82,18 @@ def strangest(
     tiling: Tiling,
     top: int,
 ) -> list[tuple[int, int]]:
-    """(row, column) of the `top` tiles of the highest `key`, ties in row-major order, without repeats: a tile whose
-    peak lies in a better one shows the same thing."""
+    """(row, column) of the `top` tiles of the highest `key`, ties in row-major order, without repeats.
+
+    A tile whose peak lies in a better one shows the same thing, and is left out.
+
+    Args:
+        key: (rows, columns) what tiles are ranked by, NaN where a tile was not judged.
+        peaks: (rows, columns, 2) the highest point (x, y) of each tile, in pixels of the scene.
+        tops: the first pixel row of each row of tiles.
+        lefts: the first pixel column of each column of tiles.
+        tiling: the tiles' size.
+        top: how many are given at most.
+    """
     flat = key.ravel()
     order = np.argsort(-flat, kind="stable")[: int(np.isfinite(flat).sum())]  # NaN sorts last
     taken: list[tuple[int, int]] = []
