@@ -222,14 +222,14 @@ def touched(sample: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 def of_pool(is_odd: npt.NDArray[np.bool_], scores: Floats) -> dict[str, float]:
     """The metrics of one pooled ranking."""
-    from daad.metrics import finding, ranking
+    from daad.metrics import ranking_speed, ranking
 
     labels = is_odd.astype(int)
     return {
         "average_precision": ranking.average_precision(labels, scores),
-        "improvement_factor": finding.improvement_factor(labels, scores),
-        "first_detection": finding.first_detection(labels, scores),
-        "random_first_detection": finding.expected_first_detection(len(labels), int(labels.sum())),
+        "improvement_factor": ranking_speed.improvement_factor(labels, scores),
+        "first_detection": ranking_speed.first_detection(labels, scores),
+        "random_first_detection": ranking_speed.expected_first_detection(len(labels), int(labels.sum())),
         "ranked_above": 1 - ranking.auroc(labels, scores),
     }
 

@@ -101,7 +101,14 @@ def load(path: str | Path) -> Detector:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        try:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            from daad.errors import how_to_install
+
+            if advice := how_to_install(error):
+                raise ImportError(f"daad.{name}: {advice}") from error
+            raise
     if name in _VERBS:
         return importlib.import_module(f"daad.{name}")
     if name == "MCODDetector":

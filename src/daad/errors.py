@@ -30,6 +30,17 @@ class TrainingError(DaadError):
     """Training cannot go on, such as a loss term that is no longer finite."""
 
 
+EXTRAS = {"torch": "train", "lightning_fabric": "train", "kornia": "train", "einops": "train", "matplotlib": "report"}
+
+
+def how_to_install(error: ImportError) -> str | None:
+    """What to install where a package of an extra is missing; None where another is."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return f"this needs {package}, which is not installed: pip install 'daad[{EXTRAS[package]}]'"
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """A hint ' (did you mean ...?)' for an unknown name, or nothing when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -109,43 +109,6 @@ def test_a_mix_of_two_detectors_never_loads(copy: Path, tmp_path: Path, failing:
     assert Detector.load(copy).provenance == {"other": True}
 
 
-def test_a_swap_that_is_interrupted_brings_the_old_one_back(copy: Path) -> None:
-    detector = Detector.load(copy)
-
-    def fail(source: Path, target: Path) -> None:
-        if target == copy and source.suffix == ".tmp":
-            raise KeyboardInterrupt
-
-    with hooked("rename", fail), pytest.raises(KeyboardInterrupt):
-        detector.with_false_alarm_rate(0.3).save(copy)
-    assert Detector.load(copy).calibration == detector.calibration
-    assert names(copy.parent) == ["detector"]
-
-
-def test_an_old_one_that_cannot_be_renamed_back_is_kept_beside(copy: Path) -> None:
-    detector = Detector.load(copy)
-
-    def fail(_: Path, target: Path) -> None:
-        if target == copy:
-            raise OSError(errno.EIO, "Input/output error")
-
-    with hooked("rename", fail), pytest.raises(ArtifactError, match="Input/output error"):
-        detector.with_false_alarm_rate(0.3).save(copy)
-    (left,) = copy.parent.iterdir()
-    assert Detector.load(left).calibration == detector.calibration
-
-
-def test_a_file_that_arrives_while_the_folder_is_swapped_is_kept(copy: Path) -> None:
-    def arrive(source: Path, _: Path) -> None:
-        if source == copy:
-            (copy / "notes.txt").write_text("mine")
-
-    with hooked("rename", arrive):
-        Detector.load(copy).save(copy)
-    assert names(copy) == sorted([*FILES, "notes.txt"])
-    assert names(copy.parent) == ["detector"]
-
-
 @pytest.mark.parametrize("place", ["absent", "old", "mount", "old.zip"])
 @pytest.mark.parametrize("moment", range(4))
 def test_two_that_save_to_one_place_never_leave_a_broken_detector(
@@ -178,6 +141,6 @@ def test_two_that_save_to_one_place_never_leave_a_broken_detector(
 
 
 def test_two_that_never_stop_are_told_so(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daad.artifact.replace._is_whole", lambda _: False)
+    monkeypatch.setattr("daad.artifact.replace._is_complete", lambda _: False)
     with pytest.raises(ArtifactError, match="other processes keep changing it"):
         Detector.load(copy).save(copy)

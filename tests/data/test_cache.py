@@ -24,26 +24,26 @@ RNG = np.random.default_rng(2)
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
-    made = []
+    samples = []
     for i in range(12):
         path = tmp_path / "images" / f"{i:02}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(RNG.integers(0, 256, (9, 8, 3), dtype=np.uint8)).save(path)
-        made.append(Sample(path, path.name, 0))
-    return made
+        samples.append(Sample(path, path.name, 0))
+    return samples
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all samples that are decoded."""
-    seen: list[str] = []
+    names: list[str] = []
 
     def counting(source: Any, *, name: str) -> np.ndarray:
-        seen.append(name)
+        names.append(name)
         return decode(source, name=name)
 
     monkeypatch.setattr(cache, "decode", counting)
-    return seen
+    return names
 
 
 def expected(samples: list[Sample]) -> np.ndarray:
@@ -51,8 +51,8 @@ def expected(samples: list[Sample]) -> np.ndarray:
 
 
 def same(first: CachedImages, second: CachedImages) -> bool:
-    facts = [(c.samples, c.failures, c.fingerprint, c.images.tobytes(), c.images.shape) for c in (first, second)]
-    return facts[0] == facts[1]
+    contents = [(c.samples, c.failures, c.fingerprint, c.images.tobytes(), c.images.shape) for c in (first, second)]
+    return contents[0] == contents[1]
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -69,7 +69,7 @@ def test_memory_and_disk_agree(samples: list[Sample], tmp_path: Path) -> None:
     assert same(cache_images(samples, SPEC, None), cache_images(samples, SPEC, tmp_path / "cache"))
 
 
-def test_each_image_is_decoded_once_and_then_never(samples: list[Sample], decoded: list[str], tmp_path: Path) -> None:
+def test_every_image_is_decoded_once_and_then_reused(samples: list[Sample], decoded: list[str], tmp_path: Path) -> None:
     first = cache_images(samples, SPEC, tmp_path / "cache")
     assert sorted(decoded) == [s.name for s in samples]
     assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["images.npy", "index.json"]
@@ -78,7 +78,9 @@ def test_each_image_is_decoded_once_and_then_never(samples: list[Sample], decode
     assert decoded == []
 
 
-def test_bad_images_are_left_out_and_remembered(samples: list[Sample], decoded: list[str], tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_cached_as_failures(
+    samples: list[Sample], decoded: list[str], tmp_path: Path
+) -> None:
     Path(samples[0].image).write_bytes(b"text")
     Image.new("L", (4, 4)).save(samples[7].image)  # grey fits 3 channels
     samples[9] = Sample(np.zeros((4, 4, 5), np.uint8), "five", 0)
@@ -93,7 +95,7 @@ def test_bad_images_are_left_out_and_remembered(samples: list[Sample], decoded: 
     assert same(first, cache_images(samples, SPEC, None))
 
 
-def test_labels_are_those_of_now(samples: list[Sample], tmp_path: Path) -> None:
+def test_labels_come_from_the_samples_not_from_the_cache(samples: list[Sample], tmp_path: Path) -> None:
     cache_images(samples, SPEC, tmp_path / "cache")
     relabelled = [Sample(s.image, s.name, 1) for s in samples]
     assert cache_images(relabelled, SPEC, tmp_path / "cache").samples == relabelled
@@ -155,7 +157,7 @@ def test_another_preprocess_rebuilds(samples: list[Sample], decoded: list[str], 
     ],
     ids=["arrays", "bytes", "pil"],
 )
-def test_images_in_memory_are_told_apart_by_content(images: list[Any], decoded: list[str], tmp_path: Path) -> None:
+def test_images_in_memory_are_compared_by_content(images: list[Any], decoded: list[str], tmp_path: Path) -> None:
     good = Sample(np.zeros((9, 8, 3), np.uint8), "good")
 
     def run(image: Any) -> int:
@@ -239,13 +241,13 @@ def test_progress_counts_every_image(samples: list[Sample], tmp_path: Path) -> N
     assert calls[12:] == [(12, 12)]
 
 
-def test_few_images_are_in_flight(samples: list[Sample], decoded: list[str]) -> None:
+def test_few_images_are_decoded_ahead(samples: list[Sample], decoded: list[str]) -> None:
     ahead: list[int] = []
     cache_images(samples * 10, SPEC, None, workers=2, progress=lambda done, total: ahead.append(len(decoded) - done))
     assert max(ahead) <= 5
 
 
-def test_deep_images_are_kept_deep(tmp_path: Path) -> None:
+def test_16_bit_images_stay_16_bit(tmp_path: Path) -> None:
     deep = Preprocess(height=4, width=4, channels=1, dtype="uint16")
     image = RNG.integers(0, 65536, (4, 4, 1), dtype=np.uint16)
     result = cache_images([Sample(image, "a")], deep, tmp_path)

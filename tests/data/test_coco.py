@@ -1,4 +1,4 @@
-"""What is written as COCO is read back as it was."""
+"""Boxes that are written as COCO are read back unchanged."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_written_boxes_are_read_back(tmp_path: Path) -> None:
     boxes = [CocoBox((1.5, 2, 11, 12), "spot", 0.25), CocoBox((30, 5, 40, 39.5), "line")]
     images = [CocoImage("a/one.png", (40, 60), boxes), CocoImage("two.png", (40, 60), [])]
     write_coco(tmp_path / "new" / "found.json", images, ["line", "spot"])
-    found = read_boxes(tmp_path / "new" / "found.json", split="train", images=tmp_path / "photos")
-    assert found.classes == ("line", "spot") and found.notes == []
-    assert [sample.name for sample in found.samples] == ["a/one.png", "two.png"]
-    np.testing.assert_array_equal(found.samples[0].boxes, [each.box for each in boxes])
-    assert found.samples[0].labels.tolist() == [1, 0] and not len(found.samples[1].boxes)
+    box_set = read_boxes(tmp_path / "new" / "found.json", split="train", images=tmp_path / "photos")
+    assert box_set.classes == ("line", "spot") and box_set.notes == []
+    assert [sample.name for sample in box_set.samples] == ["a/one.png", "two.png"]
+    np.testing.assert_array_equal(box_set.samples[0].boxes, [box.box for box in boxes])
+    assert box_set.samples[0].labels.tolist() == [1, 0] and not len(box_set.samples[1].boxes)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["found.json"]
 
 

@@ -145,7 +145,7 @@ def test_key_colour_of_png_becomes_black(image: np.ndarray, key: Any) -> None:
     np.testing.assert_array_equal(result, expected)
 
 
-def test_key_colour_of_four_bit_grey_is_found() -> None:
+def test_key_colour_of_four_bit_grey_becomes_black() -> None:
     body = zlib.compress(b"\0\x5f")  # one row of two pixels: 5, 15
     parts = (png_chunk(b"tRNS", struct.pack(">H", 15)), png_chunk(b"IDAT", body), png_chunk(b"IEND", b""))
     assert decode(png_header(2, 1, 4, 0) + b"".join(parts)).ravel().tolist() == [85, 0]
@@ -167,7 +167,7 @@ def test_big_endian_16_bit_tiff_is_kept() -> None:
     np.testing.assert_array_equal(result[..., 0], GREY16)
 
 
-def test_white_is_zero_tiff_is_turned_round_at_both_depths() -> None:
+def test_white_is_zero_tiff_is_inverted_at_both_depths() -> None:
     np.testing.assert_array_equal(decode(tiff(GREY8, photometric="miniswhite"))[..., 0], 255 - GREY8)
     np.testing.assert_array_equal(decode(tiff(GREY16, photometric="miniswhite"))[..., 0], 65535 - GREY16)
 
@@ -249,10 +249,10 @@ def test_without_tifffile_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_many_channel_tiff_is_refused_if_truncated_sparse_or_of_floats() -> None:
-    whole = tiff(RNG.integers(0, 256, (40, 50, 5), dtype=np.uint8), photometric="minisblack", planarconfig="contig")
-    for length in (len(whole) - 1, len(whole) // 2):
+    content = tiff(RNG.integers(0, 256, (40, 50, 5), dtype=np.uint8), photometric="minisblack", planarconfig="contig")
+    for length in (len(content) - 1, len(content) // 2):
         with pytest.raises(ImageError, match="cube"):
-            decode(whole[:length], name="cube")
+            decode(content[:length], name="cube")
     with pytest.raises(ImageError, match="floats"):
         decode(tiff(np.zeros((4, 5, 5), np.float32), photometric="minisblack", planarconfig="contig"))
     with pytest.raises(ImageError, match="65 channels"):
@@ -416,11 +416,11 @@ def test_random_bytes_end_in_an_image_error(data: bytes, start: bytes) -> None:
 
 @given(st.integers(0, 5), st.integers(0, 2**16), st.integers(0, 255))
 @FEW
-def test_one_flipped_byte_never_escapes_as_another_error(which: int, place: int, value: int) -> None:
+def test_one_flipped_byte_never_escapes_as_another_error(which: int, position: int, value: int) -> None:
     five = tiff(np.zeros((6, 5, 5), np.uint8), photometric="minisblack", planarconfig="contig")
     files = [encoded(Image.fromarray(RGB8), f) for f in ("PNG", "JPEG", "BMP", "TIFF", "WEBP")]
     data = bytearray([*files, five][which])
-    data[place % len(data)] = value
+    data[position % len(data)] = value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.suppress(ImageError):
@@ -479,7 +479,7 @@ def test_npy_file_equals_its_array(array: np.ndarray, tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(path.read_bytes()), decode(array))
 
 
-def test_npy_that_lies_or_holds_pickles_is_refused() -> None:
+def test_npy_with_a_false_header_or_pickles_is_refused() -> None:
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6)})
     with pytest.raises(ImageError, match="limit"):
@@ -516,13 +516,13 @@ def test_pil_image_equals_its_file() -> None:
         GREY8 > 3,
     ],
 )
-def test_probe_foretells_decode(source: Any) -> None:
+def test_probe_predicts_decode(source: Any) -> None:
     info, result = probe(Sample(source, "x")), decode(source)
     assert (info.height, info.width, info.channels) == result.shape
     assert info.dtype == result.dtype.name and info.name == "x"
 
 
-def test_image_paths_are_told_by_extension() -> None:
+def test_image_paths_are_recognised_by_extension() -> None:
     assert all(map(is_image_path, ["a.PNG", "b/c.jpeg", Path("x.tiff"), "y.npy", "z.webp"]))
     assert not any(map(is_image_path, ["a.gif", "Thumbs.db", "png", "a.txt", "a.png.zip"]))
 
@@ -550,7 +550,7 @@ def test_mask_is_resized_to_the_nearest_pixel_only_at_the_same_aspect() -> None:
 
 
 @pytest.mark.parametrize("mask", [np.array([[np.nan]]), np.zeros((2, 2, 2, 2)), np.zeros((0, 3)), np.array([["x"]])])
-def test_masks_that_are_none_are_refused(mask: np.ndarray) -> None:
+def test_invalid_masks_are_refused(mask: np.ndarray) -> None:
     with pytest.raises(ImageError, match="mask"):
         decode_mask(mask, shape=(1, 1))
 
@@ -564,7 +564,7 @@ def test_a_giant_file_is_refused_by_its_size(tmp_path):
         decode(path)
 
 
-def test_a_jpeg_full_of_junk_is_given_up_on(tmp_path):
+def test_a_jpeg_full_of_junk_is_refused(tmp_path):
     path = tmp_path / "junk.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0" + b"\0" * 2**20)
     with pytest.raises(ImageError, match=r"junk\.jpg: no JPEG marker"):

@@ -1,4 +1,4 @@
-"""Every layout a user may bring, what its samples are, and what is said when it does not fit."""
+"""Every layout a user may give, the samples it has, and the error when it does not fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
 from daad.errors import DataError, ImageError
-from daad.report.heat import save_pictures
+from daad.report.pictures import save_pictures
 from daad.scoring.prediction import Prediction
 from daad.training.log import RunLog
 from daad.training.loop import CHECKPOINT
@@ -196,7 +196,7 @@ def write_cache(folder: Path) -> None:
     cache_images([Sample(np.zeros((4, 4), np.uint8), "a")], Preprocess(height=4, width=4, channels=1), folder)
 
 
-OWN_FOLDERS: dict[str, Callable[[Path], Any]] = {
+GENERATED_FOLDERS: dict[str, Callable[[Path], Any]] = {
     "detector": lambda folder: touch(folder, MANIFEST, WEIGHTS),
     "d.run": lambda folder: touch(folder, CHECKPOINT),
     "e.run": lambda folder: RunLog(folder).close(),
@@ -204,33 +204,33 @@ OWN_FOLDERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", OWN_FOLDERS)
-@pytest.mark.parametrize("place", ["", "deep/"])
-def test_what_daad_made_beside_the_images_is_no_data(place: str, name: str, tmp_path: Path) -> None:
-    touch(tmp_path, "good/0.png", f"{place}{name}/x.png")
-    OWN_FOLDERS[name](tmp_path / place / name)
+@pytest.mark.parametrize("name", GENERATED_FOLDERS)
+@pytest.mark.parametrize("parent", ["", "deep/"])
+def test_what_daad_wrote_beside_the_images_is_ignored(parent: str, name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "good/0.png", f"{parent}{name}/x.png")
+    GENERATED_FOLDERS[name](tmp_path / parent / name)
     assert names(read_layout(tmp_path, split="train")) == ["good/0.png"]
     assert [s.label for s in read_layout(tmp_path)] == [0]
 
 
-def test_folders_that_only_look_like_daads_are_data(tmp_path: Path) -> None:
+def test_folders_that_only_resemble_daads_are_read(tmp_path: Path) -> None:
     touch(tmp_path, f"a/{MANIFEST}", "a/0.png", "b.run/log.csv", "b.run/0.png", "c.run/cache/0.png", f"d/{CHECKPOINT}")
     touch(tmp_path, "d/0.png")
     assert names(read_layout(tmp_path)) == ["a/0.png", "b.run/0.png", "c.run/cache/0.png", "d/0.png"]
-    OWN_FOLDERS["e.run"](tmp_path / "b.run")
+    GENERATED_FOLDERS["e.run"](tmp_path / "b.run")
     assert names(read_layout(tmp_path / "b.run")) == ["0.png"]  # asked for by name
 
 
-def test_pictures_that_daad_drew_are_no_data(tmp_path: Path) -> None:
+def test_pictures_that_daad_drew_are_ignored(tmp_path: Path) -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     (tmp_path / "good").mkdir()
-    for name in ("good/0.png", "good/mine_heat.png"):
+    for name in ("good/0.png", "good/photo_heat.png"):
         Image.fromarray(image).save(tmp_path / name)
     (tmp_path / "good/gone_overlay.png").symlink_to(tmp_path / "nowhere.png")
     judged = Prediction(name="ü.png", score=0, is_anomalous=False, p_value=1, anomaly_map=np.zeros((8, 8), np.float32))
     for folder in ("good", "pictures"):
         assert len(save_pictures(tmp_path / folder, judged, image, 1)) == 2
-    expected = ["good/0.png", "good/gone_overlay.png", "good/mine_heat.png"]
+    expected = ["good/0.png", "good/gone_overlay.png", "good/photo_heat.png"]
     assert names(read_layout(tmp_path, split="train")) == names(read_layout(tmp_path)) == expected
     with pytest.raises(DataError, match="or only what daad itself wrote"):
         read_layout(tmp_path / "pictures")
@@ -245,9 +245,9 @@ def test_empty_good_beside_bad_images_still_cannot_train(tmp_path: Path) -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="file names elsewhere are always text")
 @pytest.mark.parametrize("folder", [b"", b"train/good/", b"test/cr\xe9ck/"])
 def test_file_names_that_are_no_utf8_get_a_name_that_is(folder: bytes, tmp_path: Path) -> None:
-    place = os.fsencode(tmp_path) + b"/" + folder
-    os.makedirs(place, exist_ok=True)  # noqa: PTH103 (a path of bytes)
-    path = Path(os.fsdecode(place + b"caf\xe9.png"))
+    parent = os.fsencode(tmp_path) + b"/" + folder
+    os.makedirs(parent, exist_ok=True)  # noqa: PTH103 (a path of bytes)
+    path = Path(os.fsdecode(parent + b"caf\xe9.png"))
     Image.new("L", (3, 2)).save(path)
     for sample in [*read_layout(tmp_path), *read_layout(path), *read_layout([path])]:
         assert sample.name.endswith("caf\\udce9.png")
@@ -287,7 +287,7 @@ def test_arrays_are_batches_only_with_four_axes(shape: tuple[int, ...], expected
     np.testing.assert_array_equal(np.stack([s.image for s in samples]).reshape(shape), array)
 
 
-@pytest.mark.parametrize("single", [b"bytes", Image.new("L", (2, 2)), Sample(b"", "mine")])
+@pytest.mark.parametrize("single", [b"bytes", Image.new("L", (2, 2)), Sample(b"", "sample")])
 def test_a_single_image_is_a_list_of_one(single: Any) -> None:
     assert len(read_layout(single)) == 1
 
@@ -366,14 +366,14 @@ def test_unknown_labels_of_samples_are_refused_by_name(label: Any, split: Any) -
         read_layout([Sample(b"", "fine", 0), Sample(b"", "part 7", label)], split=split)
 
 
-def test_samples_are_chosen_by_what_they_say() -> None:
+def test_samples_are_chosen_by_their_split_and_label() -> None:
     plain = Sample(b"", "plain")
-    said = [plain, replace(plain, name="bad", label=1), replace(plain, name="test", label=0, split="test")]
-    assert read_layout(said) == said
-    assert [(s.name, s.label) for s in read_layout(said, split="train")] == [("plain", 0)]
-    assert names(read_layout(said, split="test")) == ["plain", "bad", "test"]
+    samples = [plain, replace(plain, name="bad", label=1), replace(plain, name="test", label=0, split="test")]
+    assert read_layout(samples) == samples
+    assert [(s.name, s.label) for s in read_layout(samples, split="train")] == [("plain", 0)]
+    assert names(read_layout(samples, split="test")) == ["plain", "bad", "test"]
     with pytest.raises(DataError, match="none of the 1 samples is a normal training image"):
-        read_layout(said[1:2], split="train")
+        read_layout(samples[1:2], split="train")
 
 
 @pytest.mark.parametrize(
@@ -515,15 +515,15 @@ def test_parquet_errors_name_the_row_and_the_extra(tmp_path: Path, monkeypatch: 
 
 
 def test_names_from_absolute_paths_do_not_depend_on_where_the_data_lie(tmp_path: Path) -> None:
-    found = []
-    for place in ("here", "elsewhere/deep"):
-        root = tmp_path / place
+    training_names = []
+    for folder in ("here", "elsewhere/deep"):
+        root = tmp_path / folder
         touch(root, "a/0.png", "a/1.png", "b/0.png")
         manifest = root / "m.csv"
         lines = [f"{root / 'a' / '0.png'},train", f"{root / 'a' / '1.png'},train", f"{root / 'b' / '0.png'},test"]
         manifest.write_text("path,split\n" + "\n".join(lines) + "\n")
-        found.append(names(read_layout(manifest, split="train")))
-    assert found == [["0.png", "1.png"]] * 2
+        training_names.append(names(read_layout(manifest, split="train")))
+    assert training_names == [["0.png", "1.png"]] * 2
 
 
 def test_a_short_name_that_is_taken_is_not_given_twice(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Threads ahead of the taker: order, bounds, errors."""
+"""Threads that work ahead of the consumer: order, bounds, errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_error_of_the_source_comes_after_the_results_before_it(count: int, ah
         next(results)
 
 
-def test_leaving_early_waits_for_nothing_and_begins_nothing_more() -> None:
+def test_closing_early_waits_for_nothing_and_begins_nothing_more() -> None:
     release, begun = threading.Event(), list[int]()
 
     def work(n: int) -> int:
@@ -57,12 +57,12 @@ def test_leaving_early_waits_for_nothing_and_begins_nothing_more() -> None:
         return n
 
     results = in_order(work, range(100), workers=1, ahead=10)
-    leaving = threading.Thread(target=results.close)  # type: ignore[attr-defined]
+    closing = threading.Thread(target=results.close)  # type: ignore[attr-defined]
     try:
         assert next(results) == 0
-        leaving.start()
-        leaving.join(10)
-        assert not leaving.is_alive()
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
     finally:
         release.set()
     assert begun in ([0], [0, 1])

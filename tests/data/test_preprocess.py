@@ -126,10 +126,10 @@ def test_crop_box_is_never_empty_nor_outside(height: int, width: int, cuts: list
         assert 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
 
 
-@pytest.mark.parametrize(("found", "wanted"), [(3, 5), (5, 3), (2, 1), (1, 2), (4, 3)])
-def test_other_channel_counts_are_refused_by_name(found: int, wanted: int) -> None:
-    with pytest.raises(ImageError, match=rf"a\.png: has {found} channels, and {wanted} are expected"):
-        spec(channels=wanted).apply(np.zeros((4, 4, found), np.uint8), name="a.png")
+@pytest.mark.parametrize(("channels", "expected"), [(3, 5), (5, 3), (2, 1), (1, 2), (4, 3)])
+def test_other_channel_counts_are_refused_by_name(channels: int, expected: int) -> None:
+    with pytest.raises(ImageError, match=rf"a\.png: has {channels} channels, and {expected} are expected"):
+        spec(channels=expected).apply(np.zeros((4, 4, channels), np.uint8), name="a.png")
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
@@ -181,7 +181,7 @@ def test_to_float_refuses_what_is_no_batch() -> None:
         to_float(np.zeros((1, 4, 4, 3), np.int64))
 
 
-def test_map_is_laid_over_the_whole_image() -> None:
+def test_map_is_resized_to_the_complete_image() -> None:
     anomaly_map = RNG.random((8, 8), dtype=np.float32)
     full = spec().map_to_image(anomaly_map, (20, 40))
     assert full.shape == (20, 40) and full.dtype == np.float32
@@ -243,19 +243,19 @@ def test_one_deep_image_makes_the_spec_deep() -> None:
     ],
 )
 def test_size_follows_the_median_aspect(shapes: Any, image_size: Any, expected: tuple[int, int]) -> None:
-    made = Preprocess.for_images([info(*shape) for shape in shapes], image_size)
-    assert (made.height, made.width) == expected
-    assert type(made.height) is type(made.width) is int
+    derived = Preprocess.for_images([info(*shape) for shape in shapes], image_size)
+    assert (derived.height, derived.width) == expected
+    assert type(derived.height) is type(derived.width) is int
 
 
 def test_aspect_is_that_of_the_crop() -> None:
-    made = Preprocess.for_images([info(100, 200)], 64, crop=(0.0, 0.0, 0.5, 1.0), interpolation="box")
-    assert (made.height, made.width, made.interpolation) == (64, 64, "box")
+    derived = Preprocess.for_images([info(100, 200)], 64, crop=(0.0, 0.0, 0.5, 1.0), interpolation="box")
+    assert (derived.height, derived.width, derived.interpolation) == (64, 64, "box")
 
 
 @given(st.lists(st.tuples(st.integers(1, 9999), st.integers(1, 9999)), min_size=1), st.integers(16, 1024))
 @FEW
-def test_turning_all_images_turns_the_size(shapes: list[tuple[int, int]], side: int) -> None:
+def test_transposed_images_give_the_transposed_size(shapes: list[tuple[int, int]], side: int) -> None:
     upright = Preprocess.for_images([info(h, w) for h, w in shapes], side)
     turned = Preprocess.for_images([info(w, h) for h, w in shapes], side)
     assert min(upright.height, upright.width) == side

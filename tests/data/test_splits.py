@@ -27,9 +27,9 @@ def names(split: list[Sample]) -> list[str]:
 @given(st.integers(2, 60), fractions, st.integers(0, 9))
 @FEW
 def test_ungrouped_split_has_the_asked_size_and_loses_nothing(count: int, fraction: float, seed: int) -> None:
-    everything = samples(count)
-    fit, held = hold_out(everything, fraction, seed)
-    assert sorted(names(fit) + names(held)) == names(everything)
+    all_samples = samples(count)
+    fit, held = hold_out(all_samples, fraction, seed)
+    assert sorted(names(fit) + names(held)) == names(all_samples)
     assert len(held) == min(max(round(fraction * count), 1), count - 1)
     assert names(fit) == sorted(names(fit)) and names(held) == sorted(names(held))
 
@@ -37,23 +37,23 @@ def test_ungrouped_split_has_the_asked_size_and_loses_nothing(count: int, fracti
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=2, max_size=30), fractions, st.integers(0, 9))
 @FEW
 def test_groups_stay_on_one_side(groups: list[str | None], fraction: float, seed: int) -> None:
-    everything = samples(len(groups), groups)
+    all_samples = samples(len(groups), groups)
     if len({g if g else i for i, g in enumerate(groups)}) < 2:
         with pytest.raises(DataError, match="all [0-9]+ images (belong to one group|have one name)|only one image"):
-            hold_out(everything, fraction, seed)
+            hold_out(all_samples, fraction, seed)
         return
-    fit, held = hold_out(everything, fraction, seed)
-    assert fit and held and len(fit) + len(held) == len(everything)
+    fit, held = hold_out(all_samples, fraction, seed)
+    assert fit and held and len(fit) + len(held) == len(all_samples)
     assert not {s.group for s in fit if s.group} & {s.group for s in held if s.group}
 
 
 @given(st.integers(2, 40), fractions, st.randoms(use_true_random=False))
 @FEW
 def test_order_of_the_input_does_not_matter(count: int, fraction: float, rng: random.Random) -> None:
-    everything = samples(count)
-    shuffled = list(everything)
+    all_samples = samples(count)
+    shuffled = list(all_samples)
     rng.shuffle(shuffled)
-    assert hold_out(everything, fraction, 3) == hold_out(shuffled, fraction, 3)
+    assert hold_out(all_samples, fraction, 3) == hold_out(shuffled, fraction, 3)
 
 
 def test_seed_changes_the_draw() -> None:
@@ -69,8 +69,8 @@ def test_every_sample_is_held_out_about_equally_often() -> None:
 
 
 def test_one_image_under_two_entries_is_not_on_both_sides() -> None:
-    everything = samples(3) + samples(3)
-    fit, held = hold_out(everything, 0.34, 0)
+    all_samples = samples(3) + samples(3)
+    fit, held = hold_out(all_samples, 0.34, 0)
     assert not set(names(fit)) & set(names(held))
 
 
@@ -81,7 +81,7 @@ def test_fraction_must_leave_something_on_both_sides(fraction: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("everything", "complaint"),
+    ("all_samples", "complaint"),
     [
         (samples(0), "found no image, and at least two are needed"),
         (samples(1), "found only one image, and at least two are needed"),
@@ -89,6 +89,6 @@ def test_fraction_must_leave_something_on_both_sides(fraction: float) -> None:
         (samples(1) * 2, r"all 2 images have one name, '000\.png'"),
     ],
 )
-def test_what_cannot_be_split_is_refused_in_words(everything: list[Sample], complaint: str) -> None:
+def test_what_cannot_be_split_is_refused_with_the_reason(all_samples: list[Sample], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        hold_out(everything, 0.5, 0)
+        hold_out(all_samples, 0.5, 0)

@@ -1,4 +1,4 @@
-"""Tiles cover every pixel; training tiles are chosen alike every time, and blocks of them share none."""
+"""Tiles cover every pixel; training tiles are reproducible, and blocks of them share none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_pixel_is_in_a_tile_and_every_tile_in_the_image(
         assert max(np.diff(starts), default=0) <= side
 
 
-def test_without_overlap_a_pixel_lies_in_the_tile_that_its_place_over_the_side_says() -> None:
+def test_without_overlap_the_tile_of_a_pixel_is_its_position_over_the_side() -> None:
     tops, lefts = Tiling(height=16, width=16, overlap=0).grid(64, 96)
     x, y = 37, 50
     assert (tops[y // 16], lefts[x // 16]) == (48, 32)
@@ -31,7 +31,7 @@ def test_without_overlap_a_pixel_lies_in_the_tile_that_its_place_over_the_side_s
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(4, 0.25), (64, 0.95), ((64,), 0.25), ((64, 5000), 0.25), (64.0, 0.1)])
-def test_a_tiling_that_cannot_be_is_refused(tile: object, overlap: float) -> None:
+def test_an_impossible_tiling_is_refused(tile: object, overlap: float) -> None:
     with pytest.raises(ConfigError, match="give a side"):
         Tiling.of(tile, overlap)  # type: ignore[arg-type]
 
@@ -42,13 +42,13 @@ def test_an_image_smaller_than_a_tile_is_refused_by_name() -> None:
 
 
 def test_training_tiles_overlap_until_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "ENOUGH", 40)
-    (found,) = training_windows([(64, 64)], Tiling.of(16), 0, blocks=False, tile_bytes=256)
-    assert len(found) == 49 and {window.top for window in found} == set(range(0, 49, 8))
+    monkeypatch.setattr(tiles, "MIN_TRAINING_TILES", 40)
+    (windows,) = training_windows([(64, 64)], Tiling.of(16), 0, blocks=False, tile_bytes=256)
+    assert len(windows) == 49 and {window.top for window in windows} == set(range(0, 49, 8))
 
 
 def test_too_many_training_tiles_are_drawn_from_and_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "MOST", 30)
+    monkeypatch.setattr(tiles, "MAX_TRAINING_TILES", 30)
     draws = [
         training_windows([(320, 320)] * 2, Tiling.of(16), seed, blocks=False, tile_bytes=256) for seed in (0, 0, 1)
     ]
@@ -60,11 +60,11 @@ def test_too_many_training_tiles_are_drawn_from_and_seeded(monkeypatch: pytest.M
 
 def test_tiles_of_two_blocks_share_no_pixel() -> None:
     tiling = Tiling.of(16)
-    (found,) = training_windows([(256, 200)], tiling, 0, blocks=True, tile_bytes=256)
-    owner = np.full((256, 200), -1)
-    for window in found:
+    (windows,) = training_windows([(256, 200)], tiling, 0, blocks=True, tile_bytes=256)
+    block_at = np.full((256, 200), -1)
+    for window in windows:
         row, column = block_of(window, tiling)
-        place = owner[window.top : window.top + 16, window.left : window.left + 16]
-        assert set(np.unique(place)) <= {-1, row * 100 + column}
-        place[...] = row * 100 + column
-    assert len(np.unique(owner)) > 8
+        block, pixels = row * 100 + column, block_at[window.top : window.top + 16, window.left : window.left + 16]
+        assert set(np.unique(pixels)) <= {-1, block}
+        pixels[...] = block
+    assert len(np.unique(block_at)) > 8

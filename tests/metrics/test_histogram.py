@@ -14,7 +14,7 @@ from daad.metrics.histogram import Histogram, order_keys
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=30)
 
 
-def counted(parts, max_bins=16, untouched_bits=0):
+def histogram_of(parts, max_bins=16, untouched_bits=0):
     histogram = Histogram(np.uint32, 1, max_bins, untouched_bits)
     for part in parts:
         histogram.add(np.array(part, dtype=np.uint32), np.ones((1, len(part)), dtype=np.int64))
@@ -42,7 +42,7 @@ def test_negative_zero_is_zero():
 @given(st.lists(st.lists(st.integers(0, 15), max_size=20), max_size=5))
 def test_it_counts_exactly_while_the_keys_fit(parts):
     expected = Counter(key for part in parts for key in part)
-    histogram = counted(parts)
+    histogram = histogram_of(parts)
     assert histogram.level == 0
     assert dict(zip(histogram.keys.tolist(), histogram.columns[0].tolist(), strict=True)) == expected
 
@@ -50,27 +50,27 @@ def test_it_counts_exactly_while_the_keys_fit(parts):
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80), st.integers(0, 80), st.integers(0, 80))
 def test_content_and_level_do_not_depend_on_split_order_or_merge(keys, first, second):
-    whole = content(counted([keys]))
+    expected = content(histogram_of([keys]))
     first, second = sorted((first, second))
     parts = [keys[:first], keys[first:second], keys[second:]]
-    assert content(counted(parts)) == whole
-    assert content(counted([[key] for key in reversed(keys)])) == whole
-    merged = counted([parts[2]])
-    merged.merge(counted([parts[0]]))
-    merged.merge(counted([parts[1]]))
-    assert content(merged) == whole
+    assert content(histogram_of(parts)) == expected
+    assert content(histogram_of([[key] for key in reversed(keys)])) == expected
+    merged = histogram_of([parts[2]])
+    merged.merge(histogram_of([parts[0]]))
+    merged.merge(histogram_of([parts[1]]))
+    assert content(merged) == expected
 
 
 def test_merging_a_coarser_histogram_into_a_finer_one_makes_it_as_coarse():
-    coarse, fine = counted([range(20)]), counted([[0, 21]])
+    coarse, fine = histogram_of([range(20)]), histogram_of([[0, 21]])
     fine.merge(coarse)
-    assert content(fine) == content(counted([range(20), [0, 21]]))
+    assert content(fine) == content(histogram_of([range(20), [0, 21]]))
     assert fine.level == 1 and fine.keys.tolist() == [*range(0, 21, 2)]
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80))
 def test_the_level_is_the_smallest_that_fits(keys):
-    histogram = counted([keys])
+    histogram = histogram_of([keys])
     assert len(histogram.keys) <= 16
     assert sum(histogram.columns[0]) == len(keys)
     assert histogram.level == 0 or len({key >> (histogram.level - 1) for key in keys}) > 16
@@ -78,7 +78,7 @@ def test_the_level_is_the_smallest_that_fits(keys):
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80))
 def test_group_bits_survive_coarsening(keys):
-    histogram = counted([keys], untouched_bits=3)
+    histogram = histogram_of([keys], untouched_bits=3)
     groups = Counter(key & 7 for key in keys)
     for group, count in groups.items():
         assert histogram.columns[0, (histogram.keys & 7) == group].sum() == count
@@ -86,6 +86,6 @@ def test_group_bits_survive_coarsening(keys):
 
 def test_unlike_histograms_do_not_merge_and_too_few_bins_are_refused():
     with pytest.raises(ValueError, match="16 and 32 bins"):
-        counted([]).merge(counted([], max_bins=32))
+        histogram_of([]).merge(histogram_of([], max_bins=32))
     with pytest.raises(ValueError, match="max_bins must be at least 8"):
-        counted([], max_bins=4, untouched_bits=3)
+        histogram_of([], max_bins=4, untouched_bits=3)

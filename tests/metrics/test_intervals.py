@@ -1,4 +1,4 @@
-"""Bootstrap intervals: reproducible, of the width theory asks for, and honest where the data says too little."""
+"""Bootstrap intervals: reproducible, of the width theory asks for, and NaN where there are too few images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_interval_of_a_mean_is_the_one_of_the_normal_approximation(level, no
     assert interval.high == pytest.approx(anomalous.mean() + half, abs=0.1 * half)
 
 
-def test_the_auroc_interval_is_as_wide_as_delong_says():
+def test_the_auroc_interval_has_the_width_of_delongs_method():
     normal, anomalous = SCORES[LABELS == 0], SCORES[LABELS == 1]
     wins = (anomalous[:, None] > normal).astype(float)
     variance = wins.mean(1).var(ddof=1) / len(anomalous) + wins.mean(0).var(ddof=1) / len(normal)
@@ -65,7 +65,7 @@ def test_resampled_scores_keep_their_own_label():
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
 def test_a_missing_class_gives_nan_throughout(labels):
     interval = bootstrap(auroc, labels, [1, 2, 3])
-    assert all(math.isnan(one) for one in (interval.value, interval.low, interval.high))
+    assert all(math.isnan(bound) for bound in (interval.value, interval.low, interval.high))
 
 
 def test_a_class_of_one_image_gives_a_value_but_no_bounds():
@@ -94,9 +94,9 @@ def test_the_metric_refuses_nan_scores():
 @pytest.mark.parametrize(("successes", "total"), [(0, 20), (1, 20), (7, 20), (20, 20)])
 def test_a_proportion_has_the_exact_binomial_interval(successes: int, total: int) -> None:
     expected = stats.binomtest(successes, total).proportion_ci(0.95, method="exact")
-    found = proportion(successes, total)
-    assert found.value == successes / total
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    interval = proportion(successes, total)
+    assert interval.value == successes / total
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_a_proportion_of_nothing_is_not_a_number() -> None:

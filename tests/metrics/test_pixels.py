@@ -39,15 +39,15 @@ def streamed(images, max_bins=2**20):
 
 def flood(mask):
     """The pixel lists of the 8-connected regions, by walking."""
-    left = set(zip(*np.nonzero(mask), strict=True))
+    unvisited = set(zip(*np.nonzero(mask), strict=True))
     regions = []
-    while left:
-        region, edge = [], [left.pop()]
+    while unvisited:
+        region, edge = [], [unvisited.pop()]
         while edge:
             y, x = edge.pop()
             region.append((y, x))
-            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
-            left -= near
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & unvisited
+            unvisited -= near
             edge += near
         regions.append(region)
     return regions
@@ -116,15 +116,15 @@ def test_more_distinct_values_than_the_default_bins_stay_within_a_ten_thousandth
     images = list(zip(maps, masks, strict=True))
     assert len(np.unique(maps)) > 2**20
     state = streamed(images)
-    found = state.compute()
+    metrics = state.compute()
     assert state._pixels.level > 0
-    assert {key: found[key] for key in KEYS[:2]} == pytest.approx(brute_ranking(images), abs=1e-4)
+    assert {key: metrics[key] for key in KEYS[:2]} == pytest.approx(brute_ranking(images), abs=1e-4)
     for limit in (0.3, 0.05):
         normal, anomalous = np.sort(maps[~masks]), np.sort(maps[masks])
         fpr = np.linspace(0, limit, 20001)
         threshold = normal[np.minimum(np.round((1 - fpr) * len(normal)).astype(int), len(normal) - 1)]
         tpr = 1 - np.searchsorted(anomalous, threshold) / len(anomalous)
-        assert found[f"aupro_{limit}"] == pytest.approx(tpr.mean(), abs=1e-4)
+        assert metrics[f"aupro_{limit}"] == pytest.approx(tpr.mean(), abs=1e-4)
 
 
 @pytest.mark.parametrize("max_bins", [256, 2**20])
@@ -133,13 +133,13 @@ def test_order_split_and_merge_tree_change_nothing_to_the_last_bit(max_bins, mon
     images = make_images(9, 16, seed=4)
     named = [(m, mask, str(i)) for i, (m, mask) in enumerate(images)]
 
-    def state(some):
-        one = PixelMetrics(max_bins)
-        for image in some:
-            one.update(*image)
-        return one
+    def state(images):
+        metrics = PixelMetrics(max_bins)
+        for image in images:
+            metrics.update(*image)
+        return metrics
 
-    whole = state(named)
+    at_once = state(named)
     chain, left, right = state([]), state(named[5:7]), state(reversed(named[:5]))
     for image in reversed(named):
         chain.merge(state([image]))
@@ -147,8 +147,8 @@ def test_order_split_and_merge_tree_change_nothing_to_the_last_bit(max_bins, mon
     left.merge(state(named[7:]))
     right.merge(left)
     for other in (chain, right):
-        assert other.compute() == whole.compute()
-        assert other.compute_intervals(resamples=20) == whole.compute_intervals(resamples=20)
+        assert other.compute() == at_once.compute()
+        assert other.compute_intervals(resamples=20) == at_once.compute_intervals(resamples=20)
 
 
 def test_merging_leaves_the_other_state_as_it_was():
@@ -174,11 +174,11 @@ def test_memory_stays_bounded_however_much_comes(monkeypatch):
     assert len(state._pixels.keys) <= 512 and len(state._groups.keys) <= 2048 and not state._pending
 
 
-def test_a_constant_map_knows_nothing():
+def test_a_constant_map_scores_as_chance():
     mask = np.zeros((10, 10), dtype=bool)
     mask[2:4, 2:4] = True
-    found = streamed([(np.full((10, 10), -3.0), mask)]).compute()
-    assert found == pytest.approx({"pixel_auroc": 0.5, "pixel_ap": 0.04, "aupro_0.3": 0.15, "aupro_0.05": 0.025})
+    metrics = streamed([(np.full((10, 10), -3.0), mask)]).compute()
+    assert metrics == pytest.approx({"pixel_auroc": 0.5, "pixel_ap": 0.04, "aupro_0.3": 0.15, "aupro_0.05": 0.025})
 
 
 def test_a_perfect_map_scores_one():
@@ -190,10 +190,10 @@ def test_regions_count_alike_whatever_their_area_and_touch_across_corners():
     mask = np.zeros((20, 20), dtype=bool)
     mask[0:10, 0:10] = True
     mask[15, 15] = mask[16, 16] = True
-    small_found = np.zeros((20, 20))
-    small_found[15, 15] = small_found[16, 16] = 1.0
-    found = streamed([(small_found, mask)]).compute()  # one of two regions whole before the first false positive
-    assert found["aupro_0.05"] == pytest.approx(0.5 + 0.05 * 0.5 / 2)
+    anomaly_map = np.zeros((20, 20))
+    anomaly_map[15, 15] = anomaly_map[16, 16] = 1.0
+    metrics = streamed([(anomaly_map, mask)]).compute()  # one of two regions complete before the first false positive
+    assert metrics["aupro_0.05"] == pytest.approx(0.5 + 0.05 * 0.5 / 2)
 
 
 @pytest.mark.parametrize("mark", [False, True])
@@ -202,12 +202,12 @@ def test_without_normal_or_anomalous_pixels_everything_is_nan(mark):
     assert list(state.compute()) == KEYS
     assert all(math.isnan(value) for value in state.compute().values())
     for interval in state.compute_intervals(resamples=5).values():
-        assert all(math.isnan(one) for one in (interval.value, interval.low, interval.high))
+        assert all(math.isnan(bound) for bound in (interval.value, interval.low, interval.high))
 
 
 def test_an_empty_state_is_nan():
     assert all(math.isnan(value) for value in PixelMetrics().compute().values())
-    assert all(math.isnan(one.low) for one in PixelMetrics().compute_intervals(resamples=5).values())
+    assert all(math.isnan(interval.low) for interval in PixelMetrics().compute_intervals(resamples=5).values())
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_states_of_unlike_bins_do_not_merge():
 
 
 def brute_bootstrap(images, resamples, seed):
-    """Draw whole images, good and bad ones apart, and measure all their pixels anew."""
+    """Draw images with all their pixels, within normal and anomalous ones, and measure again."""
     rng = np.random.default_rng(seed)
     kinds = [[i for i, (_, mask) in enumerate(images) if mask.any() == kind] for kind in (False, True)]
     rows = []
@@ -245,7 +245,7 @@ def brute_bootstrap(images, resamples, seed):
 
 
 @pytest.mark.parametrize(("count", "size"), [(45, 20), (1800, 6)])  # groups of one image, and of several
-def test_intervals_are_those_of_resampling_whole_images(count, size):
+def test_intervals_are_those_of_resampling_images_with_all_their_pixels(count, size):
     images = make_images(count, size, seed=10, strength=1.5)
     state = streamed(images)
     intervals, values = state.compute_intervals(resamples=600), state.compute()
@@ -256,7 +256,7 @@ def test_intervals_are_those_of_resampling_whole_images(count, size):
         assert interval.high == pytest.approx(high, abs=0.2 * (high - low))
 
 
-def test_aupro_intervals_are_those_of_resampling_whole_images():
+def test_aupro_intervals_are_those_of_resampling_images_with_all_their_pixels():
     images = make_images(18, 12, seed=12, strength=1.5, decimals=1)
     rng = np.random.default_rng(13)
     kinds = [[i for i, (_, mask) in enumerate(images) if mask.any() == kind] for kind in (False, True)]
@@ -277,7 +277,7 @@ def test_intervals_repeat_with_their_seed_and_widen_with_their_level():
         assert wide[key].low >= 0 and wide[key].high <= 1 and narrow[key].level == 0.5
 
 
-def test_without_names_images_are_told_apart_by_their_content():
+def test_without_names_images_are_grouped_by_their_content():
     state, backwards = PixelMetrics(), PixelMetrics()
     images = make_images(30, 16, seed=15)
     for forward, backward in zip(images, reversed(images), strict=True):
@@ -285,13 +285,14 @@ def test_without_names_images_are_told_apart_by_their_content():
         backwards.update(*backward)
     intervals = state.compute_intervals(resamples=50)
     assert intervals == backwards.compute_intervals(resamples=50)
-    assert all(one.low < one.value < one.high for one in intervals.values())
+    assert all(interval.low < interval.value < interval.high for interval in intervals.values())
 
 
 def test_a_single_anomalous_image_gives_values_but_no_bounds():
     images = make_images(3, 16, seed=16)
     intervals = streamed([images[0], images[2], images[0]]).compute_intervals(resamples=20)
-    assert all(not math.isnan(one.value) and math.isnan(one.low) and math.isnan(one.high) for one in intervals.values())
+    assert all(not math.isnan(metric.value) for metric in intervals.values())
+    assert all(math.isnan(metric.low) and math.isnan(metric.high) for metric in intervals.values())
 
 
 @pytest.mark.parametrize("wrong", [{"resamples": 0}, {"level": 1.5}])

@@ -18,7 +18,7 @@ SCORE = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6, allow_nan=
 
 @st.composite
 def two_classes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    labels = draw(st.lists(st.integers(0, 1), min_size=2, max_size=40).filter(lambda some: 0 < sum(some) < len(some)))
+    labels = draw(st.lists(st.integers(0, 1), min_size=2, max_size=40).filter(lambda ones: 0 < sum(ones) < len(ones)))
     scores = draw(st.lists(SCORE, min_size=len(labels), max_size=len(labels)))
     return np.array(labels), np.array(scores)
 
@@ -41,18 +41,21 @@ def test_auroc_average_precision_and_curve_are_those_of_scikit_learn(data):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
+@settings(deadline=None)  # 40 calls of scikit-learn
 @given(two_classes(), st.sampled_from([0.05, 0.3, 0.5, 0.55, 0.7, 0.95, 1.0]))
 def test_f1_max_and_fpr_at_tpr_are_the_best_over_all_thresholds(data, tpr):
     labels, scores = data
-    flagged = [scores >= threshold for threshold in scores]
-    assert f1_max(labels, scores) == pytest.approx(max(oracle.f1_score(labels, one) for one in flagged), abs=1e-12)
-    allowed = [one[labels == 0].mean() for one in flagged if one[labels == 1].mean() >= tpr]
+    predictions = [scores >= threshold for threshold in scores]
+    assert f1_max(labels, scores) == pytest.approx(
+        max(oracle.f1_score(labels, predicted) for predicted in predictions), abs=1e-12
+    )
+    allowed = [predicted[labels == 0].mean() for predicted in predictions if predicted[labels == 1].mean() >= tpr]
     assert fpr_at_tpr(labels, scores, tpr) == min(allowed)
 
 
-@pytest.mark.parametrize(("tpr", "found"), [(0.55, 55), (0.95, 95), (0.07, 7), (0.29, 29)])
-def test_a_tpr_that_is_reached_exactly_counts_as_reached(tpr, found):
-    labels = np.array([1] * found + [0] + [1] * (100 - found))
+@pytest.mark.parametrize(("tpr", "reached"), [(0.55, 55), (0.95, 95), (0.07, 7), (0.29, 29)])
+def test_a_tpr_that_is_reached_exactly_counts_as_reached(tpr, reached):
+    labels = np.array([1] * reached + [0] + [1] * (100 - reached))
     scores = -np.arange(101.0)
     assert fpr_at_tpr(labels, scores, tpr) == 0
 

@@ -1,4 +1,4 @@
-"""How soon something is found: against brute force and against chance."""
+"""How soon a ranking shows an anomalous item: against brute force and against chance."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from daad.metrics.ranking_speed import expected_first_detection, first_detection
     [([1, 0, 0, 1, 0], [1, 2, 3, 4, 5]), ([1, 0, 1, 0], [2, 2, 2, 3]), ([0, 1, 0, 0, 1], [7] * 5)],
 )
 def test_first_detection_is_its_mean_over_all_orders_of_equal_scores(labels: list[int], scores: list[float]) -> None:
-    places = []
+    ranks = []
     for order in permutations(range(len(labels))):
         ranking = sorted(order, key=lambda item: -scores[item])  # stable: ties stay in this order
-        places.append(1 + next(place for place, item in enumerate(ranking) if labels[item]))
-    assert first_detection(labels, scores) == pytest.approx(np.mean(places))
+        ranks.append(1 + next(rank for rank, item in enumerate(ranking) if labels[item]))
+    assert first_detection(labels, scores) == pytest.approx(np.mean(ranks))
 
 
 def test_by_chance_the_factor_is_about_one_and_the_first_comes_where_expected() -> None:
     rng = np.random.default_rng(0)
     many, few = np.arange(20_000) < 2_000, np.arange(2_000) < 40
     assert np.mean([improvement_factor(many, rng.random(20_000)) for _ in range(20)]) == pytest.approx(1, abs=0.05)
-    places = [first_detection(few, rng.random(2_000)) for _ in range(1000)]
-    assert np.mean(places) == pytest.approx(expected_first_detection(2000, 40), rel=0.1)
+    ranks = [first_detection(few, rng.random(2_000)) for _ in range(1000)]
+    assert np.mean(ranks) == pytest.approx(expected_first_detection(2000, 40), rel=0.1)
 
 
 def test_a_perfect_ranking_improves_by_one_over_the_share() -> None:
@@ -37,5 +37,5 @@ def test_a_perfect_ranking_improves_by_one_over_the_share() -> None:
     assert average_precision(labels, -np.arange(100)) == first_detection(labels, -np.arange(100)) == 1
 
 
-def test_nothing_to_find_gives_nan() -> None:
+def test_without_anomalous_items_it_is_nan() -> None:
     assert np.isnan(first_detection([0, 0], [1, 2])) and np.isnan(expected_first_detection(2, 0))

@@ -1,9 +1,9 @@
 """Put a detector's files in place of an older one's. What is not a detector's is never deleted.
 
-A new folder beside is renamed into place. Where that cannot be (a mount point, the current folder, a folder that also
-holds the user's files), the files are renamed inside the folder, the manifest last; a process that dies in between
-leaves files whose hashes do not fit, and the old ones under `.NAME.TOKEN.old`. Two that save to one place at once are
-told apart by a look at the end: whoever wrote last sees a mix, if there is one, and writes again.
+A new folder is made beside and renamed into place. In a folder that is there (it may be a mount point, hold files of
+the user's, or be worked in) the files are renamed one by one, the manifest last; a process that dies in between leaves
+files whose hashes do not fit, and the old ones under `.NAME.TOKEN.old`. Two that save to one place at once are told
+apart by a look at the end: whoever wrote last sees a mix, if there is one, and writes again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daad.artifact.manifest import AnyManifest
-from daad.artifact.place import FILES, check_replaceable, is_leftover
+from daad.artifact.place import FILES, check_replaceable
 from daad.artifact.read import read_contents
 from daad.errors import ArtifactError
 from daad.files import beside, write_synced
@@ -33,7 +33,7 @@ def put_folder(path: Path, contents: Contents) -> None:
     for _ in range(ATTEMPTS):
         with suppress(FileNotFoundError):  # somebody else was renaming it at that moment
             _put_once(path, contents)
-            if _is_whole(path):
+            if _is_complete(path):
                 return
     raise OSError(errno.EBUSY, "other processes keep changing it")
 
@@ -57,59 +57,23 @@ def put_zip(path: Path, contents: Contents) -> None:
 
 
 def _put_once(path: Path, contents: Contents) -> None:
-    if path.is_dir() and _stays(path):
-        _put_inside(path, contents)
-        return
-    try:
-        _swap(path, contents)
-    except OSError:
-        if not path.is_dir():
-            raise
-        check_replaceable(path)  # it may have come into being since the first look
-        _put_inside(path, contents)
-
-
-def _stays(folder: Path) -> bool:
-    """Whether the folder itself must stay: it is empty or holds the user's files, or somebody works in it."""
-    names = {entry.name for entry in folder.iterdir() if not is_leftover(entry)}
-    return not names or not names <= set(FILES) or _is_worked_in(folder)
-
-
-def _is_worked_in(folder: Path) -> bool:
-    with suppress(OSError):  # the current folder was deleted
-        return Path.cwd().is_relative_to(folder)
-    return False
-
-
-def _swap(path: Path, contents: Contents) -> None:
-    """Rename a new folder into place; should it be cut off between the two renames, the old one is still beside."""
-    new, old = beside(path), beside(path, "old")
-    try:
-        new.mkdir()
-        for name, content in contents.items():
-            write_synced(new / name, content)
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        raise
-    finally:
-        _discard(new, path)
-        if path.exists():  # else the old one could not be renamed back, and is all there is
-            _discard(old, path)
-
-
-def _discard(folder: Path, heir: Path) -> None:
-    """Delete a folder of ours, as far as that can be; what somebody else put into it meanwhile goes to its heir."""
-    with suppress(OSError):
-        for entry in list(folder.iterdir()):
-            if entry.name in FILES or is_leftover(entry):
-                entry.unlink()
-            else:
-                entry.rename(heir / entry.name)
-        folder.rmdir()
+    if not path.is_dir():
+        new = beside(path)
+        try:
+            new.mkdir()
+            for name, content in contents.items():
+                write_synced(new / name, content)
+            new.rename(path)
+            return
+        except OSError:
+            if not path.is_dir():
+                raise
+            check_replaceable(path)  # it has come into being since the first look
+        finally:
+            _unlink(*(new / name for name in FILES))
+            with suppress(OSError):
+                new.rmdir()
+    _put_inside(path, contents)
 
 
 def _put_inside(folder: Path, contents: Contents) -> None:
@@ -159,7 +123,7 @@ def _overwrite(path: Path, content: bytes) -> None:
         raise
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         read_contents(folder, AnyManifest)
     except ArtifactError:

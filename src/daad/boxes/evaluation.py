@@ -17,7 +17,7 @@ from daad.data.box_set import BoxSample, BoxSet
 from daad.data.sample import Failure, Sample
 from daad.errors import ConfigError, DataError
 from daad.metrics.box_intervals import box_intervals
-from daad.metrics.box_quality import AT_MOST, Boxes, BoxQuality, box_quality, truth
+from daad.metrics.box_quality import MAX_DETECTIONS, Boxes, BoxQuality, box_quality, truth
 from daad.metrics.intervals import Interval
 from daad.runtime.progress import Progress
 from daad.scoring.box_reference import BoxReference
@@ -112,8 +112,8 @@ def _measure(
     """`detected` are the boxes of each of `samples`; `learnt` of the samples took part in the fit."""
     true = [truth(sample.boxes, sample.labels) for sample in samples]
     shown = max(int((boxes.scores >= fitted.confidence.threshold).sum()) for boxes in detected)
-    most = max(AT_MOST, shown, 2 * max(len(boxes.labels) for boxes in true))
-    counted = [boxes.best(most) for boxes in detected]
+    most = max(MAX_DETECTIONS, shown, 2 * max(len(boxes.labels) for boxes in true))
+    counted = [boxes.top(most) for boxes in detected]
     classes, sizes = fitted.model.config.classes, size_thirds(fitted.reference)
     notes = list(data.notes)
     if learnt:
@@ -121,8 +121,10 @@ def _measure(
     absent = [name for label, name in enumerate(classes) if not any((boxes.labels == label).any() for boxes in true)]
     if absent:
         notes.append(f"no box of these classes is there, so they do not count: {', '.join(absent)}")
-    if most > AT_MOST:
-        notes.append(f"of an image the {most} surest boxes count, not COCO's {AT_MOST}: so many are there, or shown")
+    if most > MAX_DETECTIONS:
+        notes.append(
+            f"of an image the {most} surest boxes count, not COCO's {MAX_DETECTIONS}: so many are there, or shown"
+        )
     return BoxEvaluation(
         quality=box_quality(counted, true, classes, sizes, most),
         baseline=box_quality([_mean_boxes(fitted, sample) for sample in samples], true, classes, sizes, most),

@@ -30,7 +30,7 @@ from daad.detector.learning import repeatable
 from daad.detector.options import RunOptions
 from daad.detector.provenance import made_here
 from daad.errors import DataError
-from daad.metrics.box_quality import Boxes, right_at, truth
+from daad.metrics.box_quality import Boxes, true_positives_at, truth
 from daad.runtime.progress import Progress, silent
 from daad.scoring.box_reference import BoxReference, MeanBox
 from daad.scoring.confidence import Confidence
@@ -129,7 +129,7 @@ def _confidence(model: SCOD, images: PreparedImages, report: Progress) -> tuple[
             failures.append(detected)
         else:
             scores.append(detected.scores)
-            right.append(right_at(detected, true))
+            right.append(true_positives_at(detected, true))
             boxes += len(true.labels)
         report("calibrate", done, total)
     columns = np.concatenate(scores), np.concatenate(right)

@@ -12,7 +12,7 @@ from daad.boxes.geometry import suppress_by_class
 from daad.boxes.scod import SCOD, DenseBoxes
 from daad.data.preprocess import Preprocess, to_float
 from daad.errors import TrainingError
-from daad.metrics.box_quality import AT_MOST, Boxes
+from daad.metrics.box_quality import MAX_DETECTIONS, Boxes
 
 LOWEST_SCORE = 0.01  # boxes below are dropped before suppression
 CANDIDATES = 400  # boxes of the highest scores of an image, before suppression
@@ -62,7 +62,7 @@ def _suppressed(
     values = scores[anchors, labels]
     order = values.argsort(descending=True, stable=True)[:CANDIDATES]
     anchors, labels, values = anchors[order], labels[order], values[order]
-    kept = suppress_by_class(clipped[anchors], values, labels, model.config.nms_iou, AT_MOST)
+    kept = suppress_by_class(clipped[anchors], values, labels, model.config.nms_iou, MAX_DETECTIONS)
     return Boxes(clipped[anchors[kept]].double().numpy(), labels[kept].numpy(), values[kept].double().numpy())
 
 

@@ -110,23 +110,23 @@ def _predict_by_tiles(model: SCOD, preprocess: Preprocess, sample: Sample, min_s
                 for index, tile_boxes in zip(strip.chosen, detected, strict=True):
                     top, left = strip.top, strip.lefts[index]
                     boxes = scaled(tile_boxes, to_image)
-                    boxes = boxes.some(_on_data(boxes.corners, strip.valid_of(index, tiling)))
+                    boxes = boxes.select(_on_data(boxes.corners, strip.valid_of(index, tiling)))
                     boxes = boxes._replace(corners=boxes.corners + np.array([left, top, left, top]))
                     x0, y0, x1, y1 = boxes.corners.T
                     responsible = column_shares[left].responsible_for(x0, x1) & row_shares[top].responsible_for(y0, y1)
-                    image_boxes = _merged(image_boxes, boxes.some(responsible))
+                    image_boxes = _merged(image_boxes, boxes.select(responsible))
         if not judged:
             raise ImageError(f"{sample.name}: hardly any of it is data, so it cannot be judged")
     except ImageError as error:
         return ImageBoxes(sample, error=str(error))
     corners, labels, scores = (torch.from_numpy(column) for column in image_boxes)
     kept = suppress_by_class(corners, scores, labels, model.config.nms_iou)
-    return ImageBoxes(sample, size, image_boxes.some(kept.numpy()))
+    return ImageBoxes(sample, size, image_boxes.select(kept.numpy()))
 
 
 def _merged(boxes: Boxes, more: Boxes) -> Boxes:
     """Both together, the highest score first, at most MOST_BOXES."""
-    return Boxes(*(np.concatenate(pair) for pair in zip(boxes, more, strict=True))).best(MOST_BOXES)
+    return Boxes(*(np.concatenate(pair) for pair in zip(boxes, more, strict=True))).top(MOST_BOXES)
 
 
 def _on_data(corners: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:

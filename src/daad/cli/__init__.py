@@ -8,7 +8,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from daad import __version__
-from daad.errors import ConfigError, DaadError
+from daad.errors import ConfigError, DaadError, how_to_install
 
 RESUMABLE = (["fit"], ["audit"], ["search"], ["boxes", "fit"])
 OK, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -61,6 +61,11 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"daad: {where}{error.strerror or error}; check the place and the space on its disk", file=sys.stderr)
         return FAILED
+    except ModuleNotFoundError as error:
+        if not (advice := how_to_install(error)):
+            raise
+        print(f"daad: {advice}", file=sys.stderr)
+        return BAD_USAGE
     except DaadError as error:
         print(f"daad: {error}", file=sys.stderr)
         return BAD_USAGE if isinstance(error, ConfigError) else FAILED

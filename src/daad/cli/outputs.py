@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from daad.data.generated_files import marked
+from daad.data.generated_files import results_kind
 from daad.errors import ConfigError
 
 MOST_TOLD = 20
@@ -42,7 +42,7 @@ def check_results(folder: Path, kind: str, names: Sequence[str]) -> None:
     """Refuse a folder that cannot be written to, or where one of `names` stands that is not of an earlier run with
     results of the same kind. ConfigError."""
     taken = [name for name in names if (folder / name).exists()]
-    found = marked(folder) if taken else None
+    found = results_kind(folder) if taken else None
     if taken and found != kind:
         whose = f"of another kind of results ({found})" if found else "that daad did not write"
         raise ConfigError(f"--output {folder}: holds {taken[0]} {whose}; choose another folder")

@@ -52,13 +52,14 @@ def predict(
     from daad.cli.options import side
     from daad.cli.outputs import check_output
     from daad.cli.progress import ProgressBar
-    from daad.cli.tables import is_own_table, open_table, prediction_record
+    from daad.cli.tables import is_own_table, open_table
     from daad.data.decode import decode
     from daad.data.scenes import pixels_of
     from daad.detector.detector import Detector
     from daad.errors import ConfigError
-    from daad.report.heat import save_pictures
+    from daad.report.pictures import save_pictures
     from daad.runtime.stream import samples_of
+    from daad.scoring.record import prediction_record
 
     found = Detector.load(detector)
     sides = side(tile)

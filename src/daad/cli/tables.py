@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from daad.errors import ConfigError
-from daad.scoring.prediction import Prediction
 
 COLUMNS = ("name", "score", "p_value", "is_anomalous", "threshold", "regions", "error")
 PARQUET_ROWS = 1024
@@ -24,19 +21,6 @@ class Table(Protocol):
     """Takes one record at a time."""
 
     def write(self, record: dict[str, Any]) -> None: ...
-
-
-def prediction_record(prediction: Prediction, threshold: float) -> dict[str, Any]:
-    """One row: numbers that do not exist are None; regions are a list of box, area, peak and centroid."""
-    return {
-        "name": prediction.name,
-        "score": _number(prediction.score),
-        "p_value": _number(prediction.p_value),
-        "is_anomalous": prediction.is_anomalous,
-        "threshold": threshold,
-        "regions": [asdict(region) for region in prediction.regions],
-        "error": prediction.error,
-    }
 
 
 @contextmanager
@@ -119,7 +103,3 @@ def _parquet(path: Path) -> Iterator[Table]:
             yield Buffered()
         finally:
             flush()
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

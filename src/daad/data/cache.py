@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from daad.data.cache_store import Disk, Images, Kept, Memory, cache_key, digest_image, load
+from daad.data.cache_store import CacheIndex, DiskStore, Images, MemoryStore, cache_key, digest_image, load
 from daad.data.decode import decode
-from daad.data.no_data import whole
+from daad.data.patches import filled_pixels
 from daad.data.prefetch import in_order
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample
@@ -26,8 +26,8 @@ Windows = Sequence[Sequence[Window]]
 class CachedImages:
     """Preprocessed images (N, H, W, C), read-only, with the samples they belong to and those left out.
 
-    Where tiles were cut, each is an image, `samples` holds its image's sample again and again, and `corners` its
-    (top, left). `fingerprint` is the sha256 of all names and pixels, in order: the provenance of what was learned.
+    Of tiled images every row is a tile: `samples` repeats the sample of its image, and `corners` holds its (top, left).
+    `fingerprint` is the sha256 of all names and pixels, in order: the provenance of what was learned.
     """
 
     images: Images
@@ -47,32 +47,40 @@ def cache_images(
     progress: Progress | None = None,
     workers: int = 2,
 ) -> CachedImages:
-    """Decode and preprocess each sample once, in `workers` threads, to `folder`/images.npy or, without one, to memory.
+    """Decode and preprocess every sample once, to a file or to memory.
 
-    With `windows`, a list a sample, these tiles of it are prepared in its place, but those of which
-    more than the share `max_no_data` are borders and holes without data. An
-    image that cannot be used becomes a Failure and is left out. A cache of the same files (path, size, time of change),
-    the same `preprocess` and `windows` is reused without decoding; a damaged one is rebuilt. `progress(done, total)` is
-    called after each image. Raises DataError if there is no usable image or the folder cannot be written.
+    An image that cannot be used becomes a Failure and is left out. A cache on disk is reused without decoding if files
+    (path, size, time of change), `preprocess` and `windows` are the same. A damaged one is rebuilt.
+
+    Args:
+        samples: what to decode.
+        preprocess: applied to every image, or to every tile.
+        folder: of images.npy and index.json; None keeps the images in memory.
+        windows: the tiles of every sample, prepared instead of the complete image.
+        max_no_data: a tile is left out if a larger share of it, in [0, 1), is borders or holes without data.
+        progress: called with (done, total) after every image or tile.
+        workers: threads that decode; tiles are read in one.
+
+    Raises:
+        DataError: no image can be used, or the folder cannot be written.
     """
     if not samples:
         raise DataError("no images to prepare; give at least one")
-    job = _Job(samples, preprocess, windows, max_no_data, progress, max(1, workers))
+    task = _Task(samples, preprocess, windows, max_no_data, progress, max(1, workers))
     if folder is None:
-        images, kept = _fill(Memory(job.total, preprocess), job)
+        images, index = _fill(MemoryStore(task.total, preprocess), task)
     else:
         try:
-            images, kept = _on_disk(Path(folder), job)
+            images, index = _load_or_fill(Path(folder), task)
         except OSError as error:
             raise DataError(f"{folder}: the image cache cannot be kept there ({error}); give another folder") from error
-    return CachedImages(
-        images, [samples[place] for place in kept.places], kept.failures, kept.fingerprint, kept.corners
-    )
+    row_samples = [samples[sample_index] for sample_index in index.sample_indices]
+    return CachedImages(images, row_samples, index.failures, index.fingerprint, index.corners)
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What is to be prepared, and how."""
+class _Task:
+    """The arguments of `cache_images`."""
 
     samples: Sequence[Sample]
     preprocess: Preprocess
@@ -86,81 +94,83 @@ class _Job:
         return len(self.samples) if self.windows is None else sum(map(len, self.windows))
 
 
-class _Item(NamedTuple):
-    """The place of a sample, of a tile its corner, and what became of it; `done` counts up to the job's total."""
+class _Prepared(NamedTuple):
+    """The pixels of a sample, or of a tile of it with its (top, left); else why it failed, None for missing data.
 
-    place: int
+    `done` counts up to the task's total.
+    """
+
+    sample_index: int
     corner: tuple[int, int] | None
     result: Images | Failure | None
     done: int
 
 
-def _on_disk(folder: Path, job: _Job) -> tuple[Images, Kept]:
+def _load_or_fill(folder: Path, task: _Task) -> tuple[Images, CacheIndex]:
     folder.mkdir(parents=True, exist_ok=True)
-    key = cache_key(job.samples, job.preprocess, job.windows, job.max_no_data)
-    found = load(folder, key, job.samples, job.preprocess)
-    if found is not None:
-        if job.progress is not None:
-            job.progress(job.total, job.total)
-        return found
-    disk = Disk(folder, key, job.preprocess)
+    key = cache_key(task.samples, task.preprocess, task.windows, task.max_no_data)
+    cached = load(folder, key, task.samples, task.preprocess)
+    if cached is not None:
+        if task.progress is not None:
+            task.progress(task.total, task.total)
+        return cached
+    store = DiskStore(folder, key, task.preprocess)
     try:
-        return _fill(disk, job)
+        return _fill(store, task)
     finally:
-        disk.discard()
+        store.discard()
 
 
-def _fill(store: Memory | Disk, job: _Job) -> tuple[Images, Kept]:
-    places: list[int] = []
+def _fill(store: MemoryStore | DiskStore, task: _Task) -> tuple[Images, CacheIndex]:
+    sample_indices: list[int] = []
     corners: list[tuple[int, int]] = []
     failures: list[Failure] = []
     digest = hashlib.sha256()
-    for item in _decoded(job) if job.windows is None else _cut(job, job.windows):
+    for item in _prepare_images(task) if task.windows is None else _prepare_tiles(task, task.windows):
         if isinstance(item.result, Failure):
             failures.append(item.result)
         elif item.result is not None:
             store.add(item.result)
-            places.append(item.place)
+            sample_indices.append(item.sample_index)
             if item.corner is not None:
                 corners.append(item.corner)
-            digest_image(digest, job.samples[item.place].name, item.result)
-        if job.progress is not None:
-            job.progress(item.done, job.total)
-    if not places:
+            digest_image(digest, task.samples[item.sample_index].name, item.result)
+        if task.progress is not None:
+            task.progress(item.done, task.total)
+    if not sample_indices:
         reasons = "".join(f"\n  {failure.reason}" for failure in failures[:3]) or "\n  no tile is free of missing data"
         raise DataError(
-            f"none of the {len(job.samples)} images can be used; repair or replace them. The first:{reasons}"
+            f"none of the {len(task.samples)} images can be used; repair or replace them. The first:{reasons}"
         )
-    kept = Kept(places, corners, failures, digest.hexdigest())
-    return store.finish(kept), kept
+    index = CacheIndex(sample_indices, corners, failures, digest.hexdigest())
+    return store.finish(index), index
 
 
-def _decoded(job: _Job) -> Iterator[_Item]:
-    """Results in the order of the samples, with no more than a few images in flight."""
+def _prepare_images(task: _Task) -> Iterator[_Prepared]:
+    """Images in the order of the samples, with no more than a few decoded ahead."""
 
     def work(sample: Sample) -> Images | Failure:
         try:
-            return job.preprocess.apply(decode(sample.image, name=sample.name), name=sample.name)
+            return task.preprocess.apply(decode(sample.image, name=sample.name), name=sample.name)
         except ImageError as error:
             return Failure(sample.name, str(error))
 
-    results = in_order(work, job.samples, workers=job.workers, ahead=2 * job.workers)
-    return (_Item(place, None, result, place + 1) for place, result in enumerate(results))
+    results = in_order(work, task.samples, workers=task.workers, ahead=2 * task.workers)
+    return (_Prepared(index, None, result, index + 1) for index, result in enumerate(results))
 
 
-def _cut(job: _Job, windows: Windows) -> Iterator[_Item]:
-    """Tiles in the order of the samples, one at a time; a scene that breaks off keeps the tiles before."""
+def _prepare_tiles(task: _Task, windows: Windows) -> Iterator[_Prepared]:
+    """Tiles in the order of the samples, one at a time; of a scene that fails midway the tiles before are kept."""
     done = 0
-    for place, (sample, wanted) in enumerate(zip(job.samples, windows, strict=True)):
-        end = done + len(wanted)
+    for index, (sample, sample_windows) in enumerate(zip(task.samples, windows, strict=True)):
+        end = done + len(sample_windows)
         try:
             with open_scene(sample) as scene:
-                for window in wanted:
+                for window in sample_windows:
                     done += 1
-                    patch = scene.read(window)
-                    pixels = whole(patch, job.max_no_data)
-                    tile = None if pixels is None else job.preprocess.apply(pixels, name=sample.name)
-                    yield _Item(place, (window.top, window.left), tile, done)
+                    pixels = filled_pixels(scene.read(window), task.max_no_data)
+                    tile = None if pixels is None else task.preprocess.apply(pixels, name=sample.name)
+                    yield _Prepared(index, (window.top, window.left), tile, done)
         except ImageError as error:
             done = end
-            yield _Item(place, None, Failure(sample.name, str(error)), done)
+            yield _Prepared(index, None, Failure(sample.name, str(error)), done)

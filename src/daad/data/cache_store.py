@@ -1,4 +1,4 @@
-"""Where prepared images lie: images.npy beside index.json in a folder, or memory; and when they may be reused."""
+"""Storage of prepared images: images.npy beside index.json in a folder, or memory; and when it may be reused."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from daad.data.sample import Failure, Sample
 from daad.data.tiles import Window
 from daad.errors import ImageError
 
-VERSION = 2  # raise it when the same images come to give other pixels, or the files below change
+VERSION = 2  # raise it when the same images give other pixels, or the files below change
 Images = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a cache holds: of each row the place of its sample and, of tiles, its (top, left); failures; fingerprint."""
+class CacheIndex:
+    """What the rows of a cache are: the index of the sample of every row and, of tiles, the (top, left) of every row;
+    the samples that failed; the fingerprint of all rows."""
 
-    places: list[int]
+    sample_indices: list[int]
     corners: list[tuple[int, int]]
     failures: list[Failure]
     fingerprint: str
 
 
-class Memory:
-    """Room for at most `count` images in memory."""
+class MemoryStore:
+    """Up to `count` prepared images in memory."""
 
     def __init__(self, count: int, preprocess: Preprocess) -> None:
         self._images = np.empty((count, *_shape(preprocess)), preprocess.dtype)
@@ -48,14 +49,14 @@ class Memory:
         self._images[self._count] = image
         self._count += 1
 
-    def finish(self, kept: Kept) -> Images:
+    def finish(self, index: CacheIndex) -> Images:
         images = self._images[: self._count]
         images.flags.writeable = False
         return images
 
 
-class Disk:
-    """A cache being written under a name of its own; it takes its place, index last, when it is complete."""
+class DiskStore:
+    """Prepared images in a folder: written under a temporary name, and renamed, index last, when they are complete."""
 
     def __init__(self, folder: Path, key: str, preprocess: Preprocess) -> None:
         self._folder, self._key = folder, key
@@ -76,49 +77,60 @@ class Disk:
         self._file.write(np.ascontiguousarray(image).data)
         self._count += 1
 
-    def finish(self, kept: Kept) -> Images:
+    def finish(self, index: CacheIndex) -> Images:
         assert self._write_header() == self._start
         self._file.close()
         target = self._folder / "images.npy"
         self._temporary.replace(target)
-        index = {
+        content = {
             "key": self._key,
-            "kept": kept.places,
-            "corners": kept.corners,
-            "failures": [[failure.name, failure.reason] for failure in kept.failures],
-            "fingerprint": kept.fingerprint,
+            "kept": index.sample_indices,
+            "corners": index.corners,
+            "failures": [[failure.name, failure.reason] for failure in index.failures],
+            "fingerprint": index.fingerprint,
         }
-        self._temporary.write_text(json.dumps(index), encoding="utf-8")
+        self._temporary.write_text(json.dumps(content), encoding="utf-8")
         self._temporary.replace(self._folder / "index.json")
         images: Images = np.load(target, mmap_mode="r", allow_pickle=False)
         return images
 
     def discard(self) -> None:
-        """Remove what was not finished; nothing is left to remove after `finish`."""
+        """Remove the temporary file; after `finish` there is none."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 
-def load(folder: Path, key: str, samples: Sequence[Sample], preprocess: Preprocess) -> tuple[Images, Kept] | None:
-    """Open the cache in `folder`, or None if there is none, it is of other images, or its pixels are damaged."""
+def load(folder: Path, key: str, samples: Sequence[Sample], preprocess: Preprocess) -> tuple[Images, CacheIndex] | None:
+    """Open a cache on disk.
+
+    Args:
+        folder: of images.npy and index.json.
+        key: what `cache_key` gives now.
+        samples: the samples that the cache must be of.
+        preprocess: gives shape and dtype of the images.
+
+    Returns:
+        The images (N, H, W, C), memory-mapped and read-only, and their index. None if there is no cache, it has another
+        key, or it is damaged.
+    """
     try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if index["key"] != key:
+        content = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        if content["key"] != key:
             return None
         images: Images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        places = [int(place) for place in index["kept"]]
-        corners = [(int(top), int(left)) for top, left in index["corners"]]
-        failures = [Failure(str(name), str(reason)) for name, reason in index["failures"]]
-        if images.shape != (len(places), *_shape(preprocess)) or images.dtype != preprocess.dtype:
+        sample_indices = [int(index) for index in content["kept"]]
+        corners = [(int(top), int(left)) for top, left in content["corners"]]
+        failures = [Failure(str(name), str(reason)) for name, reason in content["failures"]]
+        if images.shape != (len(sample_indices), *_shape(preprocess)) or images.dtype != preprocess.dtype:
             return None
         digest = hashlib.sha256()
-        for place, image in zip(places, images, strict=True):
-            digest_image(digest, samples[place].name, image)
-        if digest.hexdigest() != index["fingerprint"]:
+        for index, image in zip(sample_indices, images, strict=True):
+            digest_image(digest, samples[index].name, image)
+        if digest.hexdigest() != content["fingerprint"]:
             return None
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
         return None
-    return images, Kept(places, corners, failures, digest.hexdigest())
+    return images, CacheIndex(sample_indices, corners, failures, digest.hexdigest())
 
 
 def digest_image(digest: hashlib._Hash, name: str, image: Images) -> None:
@@ -133,23 +145,32 @@ def cache_key(
     windows: Sequence[Sequence[Window]] | None,
     max_no_data: float = 0.0,
 ) -> str:
-    """What a cache must have been made of to be reused: sources, preprocessing, tiles, and what decodes them."""
-    extras = [importlib.util.find_spec(name) is not None for name in ("tifffile", "rasterio")]  # they read what failed
+    """A hash of all that the content of a cache depends on; a cache is reused where it is the same.
+
+    Args:
+        samples: name, path, size and time of change of files; content of images in memory.
+        preprocess: applied to every image or tile.
+        windows: the tiles of every sample; None for untiled images.
+        max_no_data: the share without data from which a tile is left out.
+    """
+    extras = [
+        importlib.util.find_spec(name) is not None for name in ("tifffile", "rasterio")
+    ]  # with them, more files can be read
     tiles = windows and hashlib.sha256(json.dumps([windows, max_no_data]).encode()).hexdigest()
     parts = [VERSION, PIL.__version__, extras, preprocess.model_dump_json(), tiles, *map(source_key, samples)]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
 def source_key(sample: Sample) -> list[Any]:
-    """What an image source is, before it is decoded: place, size and time of a file, a hash of anything else."""
+    """What identifies an image before it is decoded: path, size and time of a file, a hash of anything else."""
     source: Any = sample.image
     if isinstance(source, str | Path):
-        place = os.path.abspath(source)  # noqa: PTH100 (Path.resolve would touch the disk for each link)
+        path = os.path.abspath(source)  # noqa: PTH100 (Path.resolve would touch the disk for each link)
         try:
             status = Path(source).stat()
         except (OSError, ValueError):
-            return [sample.name, place, None]
-        return [sample.name, place, status.st_size, status.st_mtime_ns]
+            return [sample.name, path, None]
+        return [sample.name, path, status.st_size, status.st_mtime_ns]
     if isinstance(source, bytes):
         return [sample.name, hashlib.sha256(source).hexdigest()]
     if isinstance(source, Image.Image):
@@ -158,7 +179,7 @@ def source_key(sample: Sample) -> list[Any]:
         except ImageError as error:
             return [sample.name, str(error)]
     if not isinstance(source, np.ndarray):
-        return [sample.name, type(source).__name__]  # no image: it fails, always alike
+        return [sample.name, type(source).__name__]  # no image: decoding fails
     array = np.ascontiguousarray(source)
     content = b"" if array.dtype.hasobject else array.tobytes()
     return [sample.name, array.dtype.str, array.shape, hashlib.sha256(content).hexdigest()]

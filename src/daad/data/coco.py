@@ -1,4 +1,4 @@
-"""Boxes as COCO JSON: what labelling tools open, and what `read_boxes` reads back."""
+"""Write boxes as COCO JSON, which labelling tools open and `read_boxes` reads back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DESCRIPTION = "boxes found by daad"
 
 @dataclass(frozen=True, slots=True)
 class CocoBox:
-    """(left, top, right, bottom) in pixels, the name of its class, and a score where it was not drawn by a person."""
+    """(left, top, right, bottom) in pixels, the name of its class, and a score unless a person drew it."""
 
     box: tuple[float, float, float, float]
     label: str
@@ -25,7 +25,7 @@ class CocoBox:
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """An image by the name that it goes by, its size (height, width), and its boxes; none is a legal negative."""
+    """An image's name, its size (height, width) in pixels, and its boxes; one without boxes is a valid negative."""
 
     name: str
     size: tuple[int, int]
@@ -34,18 +34,18 @@ class CocoImage:
 
 def coco_body(images: Sequence[CocoImage], classes: Sequence[str]) -> dict[str, Any]:
     """The COCO form: ids count from 1, a box is [left, top, width, height]. Raises KeyError for an unknown class."""
-    ids = {name: place for place, name in enumerate(classes, start=1)}
+    category_ids = {name: category_id for category_id, name in enumerate(classes, start=1)}
     annotations: list[dict[str, Any]] = []
-    for place, image in enumerate(images, start=1):
-        for each in image.boxes:
-            left, top, right, bottom = each.box
+    for image_id, image in enumerate(images, start=1):
+        for coco_box in image.boxes:
+            left, top, right, bottom = coco_box.box
             width, height = right - left, bottom - top
-            score = {} if each.score is None else {"score": each.score}
+            score = {} if coco_box.score is None else {"score": coco_box.score}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": place,
-                    "category_id": ids[each.label],
+                    "image_id": image_id,
+                    "category_id": category_ids[coco_box.label],
                     "bbox": [left, top, width, height],
                     "area": width * height,
                     "iscrowd": 0,
@@ -55,16 +55,16 @@ def coco_body(images: Sequence[CocoImage], classes: Sequence[str]) -> dict[str, 
     return {
         "info": {"description": DESCRIPTION},
         "images": [
-            {"id": place, "file_name": image.name, "height": image.size[0], "width": image.size[1]}
-            for place, image in enumerate(images, start=1)
+            {"id": image_id, "file_name": image.name, "height": image.size[0], "width": image.size[1]}
+            for image_id, image in enumerate(images, start=1)
         ],
         "annotations": annotations,
-        "categories": [{"id": place, "name": name} for name, place in ids.items()],
+        "categories": [{"id": category_id, "name": name} for name, category_id in category_ids.items()],
     }
 
 
 def write_coco(path: Path, images: Sequence[CocoImage], classes: Sequence[str]) -> None:
-    """Write the COCO form to `path`, whole or not at all. Raises DataError where it cannot be written."""
+    """Write the COCO form to `path` atomically. Raises DataError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From any image source to (H, W, C) pixels; hostile, damaged and odd files end in one clear ImageError."""
+"""Decode any image source to (H, W, C) pixels; hostile, damaged and odd files give one clear ImageError."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from daad.data.arrays import ImageInfo, Pixels
-from daad.data.raster import FORMATS, RasterReader
+from daad.data.pillow_reader import FORMATS, PillowReader
 from daad.data.sample import ImageSource, Sample
 from daad.data.sources import MAX_PIXELS, default_name, opened
 from daad.errors import ImageError
@@ -31,18 +31,18 @@ def decode(source: ImageSource | str, *, name: str | None = None, max_pixels: in
 
     `source` is a path, the bytes of a file, a PIL image or an array; `name` is what errors call it. Rules:
 
-    - Formats: PNG, JPEG, BMP, TIFF, WebP and .npy, told by content. Of several frames or pages, the first is read.
-    - `max_pixels` caps height * width, and 4 * max_pixels caps all samples, before anything is decoded (arrays given
-      in memory are not capped). A truncated file is refused, never filled up.
+    - Formats: PNG, JPEG, BMP, TIFF, WebP and .npy, recognised by content. The first of several frames or pages is read.
+    - `max_pixels` caps height * width, and 4 * max_pixels caps all samples, before anything is decoded (arrays
+      in memory are not capped). A truncated file is refused, never padded.
     - EXIF orientation is applied. 1 bit becomes 0/255 grey; a palette, CMYK, YCbCr and LAB become RGB.
-    - Alpha (also of a palette, or a PNG's one transparent colour) is composited on black, so that the hidden colour of
-      a transparent pixel does not matter; full opacity gives the plain colour. Grey stays one channel.
+    - Alpha (also of a palette, or a PNG's one transparent colour) is composited on black. The hidden colour of a
+      transparent pixel does not matter, and full opacity gives the colour itself. Grey stays one channel.
     - 16-bit grey, 16-bit colour PNG and 16-bit colour TIFF stay 16 bits; 32-bit integers are read if they lie in
       0..65535; 16-bit CMYK TIFF is read at 8 bits; floating-point TIFF is refused.
-    - TIFF with other channels than grey, RGB and alpha keeps all of them; it and 16-bit colour TIFF need the extra
-      `daad[tiff]`.
+    - TIFF with other channels than grey, RGB and alpha keeps all of them. Such TIFF and 16-bit colour TIFF need the
+      extra `daad[tiff]`.
     - Arrays and .npy: (H, W) or (H, W, C) with C <= 64. uint8 and uint16 are kept (the result may share memory), bool
-      becomes 0/255, floats must be finite and in [0, 1] and become round(x * 65535) as uint16. The rest is refused.
+      becomes 0/255. Floats must be finite and in [0, 1] and become round(x * 65535) as uint16. The rest is refused.
 
     Raises ImageError, which names the image, says what was found and what to do.
     """
@@ -51,16 +51,16 @@ def decode(source: ImageSource | str, *, name: str | None = None, max_pixels: in
 
 
 def opacity(source: ImageSource | str, name: str, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_] | None:
-    """Where an image is not wholly transparent, (H, W), as `decode` turns it; None for one without transparency.
+    """Where an image is not fully transparent, (H, W), oriented as by `decode`; None for one without transparency.
 
     Raises ImageError.
     """
     with opened(source, name, max_pixels) as reader:
-        return reader.opacity() if isinstance(reader, RasterReader) else None
+        return reader.opacity() if isinstance(reader, PillowReader) else None
 
 
 def probe(sample: Sample, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
-    """Say what `decode` will give for a sample (height, width, channels, dtype, name) from the header alone.
+    """Height, width, channels and dtype that `decode` will give for a sample, from its header alone.
 
     Raises ImageError where the header already shows that the image cannot be used.
     """
@@ -71,29 +71,36 @@ def probe(sample: Sample, *, max_pixels: int = MAX_PIXELS) -> ImageInfo:
 def decode_mask(
     source: ImageSource | str, *, shape: tuple[int, int], name: str | None = None, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.bool_]:
-    """Decode a ground-truth mask to bool (H, W) of `shape`: True where any channel is not zero.
+    """Decode a ground-truth mask to bool (H, W): True where any channel is not zero.
 
-    A mask of another size but the same aspect ratio (within 2 %) is resized to the nearest pixel. Arrays may be of any
-    number type. Raises ImageError.
+    Args:
+        source: as in `decode`; arrays may be of any number type.
+        shape: (H, W) of the image. A mask of another size but the same aspect ratio (within 2 %) is resized, nearest
+            neighbour.
+        name: what errors call the mask.
+        max_pixels: as in `decode`.
+
+    Raises:
+        ImageError: the mask cannot be decoded, or has another aspect ratio.
     """
     name = name or default_name(source)
     if isinstance(source, np.ndarray):
-        marked = _marked(source, name)
+        mask = _mask_of_array(source, name)
     else:
-        marked = _any_channel(decode(source, name=name, max_pixels=max_pixels) != 0)
-    if marked.shape == shape:
-        return marked
-    (height, width), (target_height, target_width) = marked.shape, shape
+        mask = _any_channel(decode(source, name=name, max_pixels=max_pixels) != 0)
+    if mask.shape == shape:
+        return mask
+    (height, width), (target_height, target_width) = mask.shape, shape
     if abs(width * target_height / (height * target_width) - 1) > _ASPECT_TOLERANCE:
         raise ImageError(
             f"{name}: the mask is {width}x{height} and its image {target_width}x{target_height}, which is another "
             "aspect ratio; give the mask of this image"
         )
-    resized = Image.fromarray(marked.astype(np.uint8)).resize((target_width, target_height), Image.Resampling.NEAREST)
+    resized = Image.fromarray(mask.astype(np.uint8)).resize((target_width, target_height), Image.Resampling.NEAREST)
     return np.asarray(resized).astype(np.bool_)
 
 
-def _marked(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
+def _mask_of_array(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
     if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "biuf":
         raise ImageError(
             f"{name}: a mask is an array of numbers (H, W) or (H, W, C); found {array.dtype} {array.shape}"
@@ -103,5 +110,5 @@ def _marked(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_]:
     return _any_channel(array != 0)
 
 
-def _any_channel(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return marked if marked.ndim == 2 else np.logical_or.reduce(marked, axis=2)
+def _any_channel(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return mask if mask.ndim == 2 else np.logical_or.reduce(mask, axis=2)

@@ -1,4 +1,4 @@
-"""Folder layouts: MVTec AD, sub-folders of good and bad images, or just images."""
+"""Folder layouts: MVTec AD, sub-folders of good and bad images, or unlabelled images."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from daad.data.decode import EXTENSIONS, is_image_path
-from daad.data.generated_files import is_own_folder, is_own_picture
+from daad.data.generated_files import is_generated_folder, is_generated_picture
 from daad.data.sample import Sample, Split, printable
 from daad.errors import DataError
 
 NORMAL_NAMES = ("good", "normal", "ok")  # folder names and manifest labels that mean normal
 GROUND_TRUTH = "ground_truth"
-_SIGNS = (*NORMAL_NAMES, "train", "test")  # folder names that say what the images below are
+_LAYOUT_NAMES = (*NORMAL_NAMES, "train", "test")  # folder names that belong to a labelled layout
 _EXPECTED = "expected train/good/*.png for training, and test/good/*.png beside test/<defect>/*.png for testing"
 
 
 def read_folder(root: Path, split: Split | None) -> list[Sample]:
-    """List the images of a folder by whichever layout it has, sorted by name. Raises DataError.
+    """List the images of a folder by the layout that it has, sorted by name. Raises DataError.
 
-    Names are posix paths relative to `root`. Hidden files, `__MACOSX`, what is no image and what daad itself wrote
-    (detectors, their `.run` folders, heat maps and overlays) are passed over.
+    Names are posix paths relative to `root`. Hidden files, `__MACOSX`, other files than images and what daad itself
+    wrote (detectors, their `.run` folders, heat maps and overlays) are ignored.
     """
     folders = {path.name.lower(): path for path in reversed(_subfolders(root))}
     train, test, good = folders.get("train"), folders.get("test"), _normal_folder(root)
@@ -31,7 +31,7 @@ def read_folder(root: Path, split: Split | None) -> list[Sample]:
     elif good and any(_holds_images(path) for path in folders.values() if path != good):
         samples = _labelled(root, split)
     else:
-        samples = _plain(root, split)
+        samples = _unlabelled(root, split)
     if not samples:
         raise DataError(
             f"{root}: holds no image that daad reads ({', '.join(EXTENSIONS)}), or only what daad itself wrote; "
@@ -41,7 +41,7 @@ def read_folder(root: Path, split: Split | None) -> list[Sample]:
 
 
 def _mvtec(root: Path, train: Path | None, test: Path | None, split: Split | None) -> list[Sample]:
-    training = [_sorted_in(root, train, path, "train", None) for path in images_below(train)] if train else []
+    training = [_labelled_sample(root, train, path, "train", None) for path in images_below(train)] if train else []
     if split == "train":
         normal = [sample for sample in training if sample.label == 0]
         if not normal:
@@ -65,7 +65,7 @@ def _labelled(root: Path, split: Split | None) -> list[Sample]:
     return _test_samples(root, root, masks)
 
 
-def _plain(root: Path, split: Split | None) -> list[Sample]:
+def _unlabelled(root: Path, split: Split | None) -> list[Sample]:
     good = _normal_folder(root)
     images = list(images_below(root))
     if split == "train":
@@ -81,40 +81,45 @@ def _plain(root: Path, split: Split | None) -> list[Sample]:
 
 def _check_all_are_good(root: Path, images: list[Path]) -> None:
     """Refuse to train on a folder in which, further down, good images lie beside others: it is one level too high."""
-    signs = {path: next((p for p in path.relative_to(root).parts[:-1] if p.lower() in _SIGNS), None) for path in images}
-    said = [path for path, sign in signs.items() if sign and sign.lower() != "test"]
-    other = [path for path, sign in signs.items() if not sign or sign.lower() == "test"]
-    if other and any(signs.values()):
-        good = said[0].parent if said else "the folder of good images"
+    folders = {path: _layout_folder(path.relative_to(root)) for path in images}
+    good = [path for path, folder in folders.items() if folder not in (None, "test")]
+    other = [path for path, folder in folders.items() if folder in (None, "test")]
+    if other and any(folders.values()):
+        example = good[0].parent if good else "the folder of good images"
         raise DataError(
             f"{root}: which images are good cannot be told, such as {other[0].relative_to(root).as_posix()}: labelled "
-            f"folders lie further down; to train, give one that holds good images alone, such as {good}"
+            f"folders lie further down; to train, give one that holds good images alone, such as {example}"
         )
+
+
+def _layout_folder(path: Path) -> str | None:
+    """The first folder of a relative path whose name belongs to a labelled layout, in lower case."""
+    return next((name.lower() for name in path.parts[:-1] if name.lower() in _LAYOUT_NAMES), None)
 
 
 def _test_samples(root: Path, test: Path, ground_truth: Path) -> list[Sample]:
     masks = _masks(ground_truth)
-    return [_sorted_in(root, test, path, "test", masks) for path in images_below(test)]
+    return [_labelled_sample(root, test, path, "test", masks) for path in images_below(test)]
 
 
-def _sorted_in(root: Path, part: Path, path: Path, split: Split, masks: dict[str, Path] | None) -> Sample:
-    """The sample of an image whose label is the name of its sub-folder of `part`."""
-    inside = PurePosixPath(path.relative_to(part).as_posix())
+def _labelled_sample(root: Path, folder: Path, path: Path, split: Split, masks: dict[str, Path] | None) -> Sample:
+    """The sample of an image whose label is the name of its sub-folder of `folder`."""
+    relative = PurePosixPath(path.relative_to(folder).as_posix())
     name = printable(path.relative_to(root))
-    if len(inside.parts) == 1:  # beside the sub-folders: nobody said what it is
+    if len(relative.parts) == 1:  # beside the sub-folders: its label is unknown
         return Sample(path, name, split=split)
-    if inside.parts[0].lower() in NORMAL_NAMES:
+    if relative.parts[0].lower() in NORMAL_NAMES:
         return Sample(path, name, 0, split=split, defect="good")
-    key = inside.with_suffix("").as_posix()
-    mask = (masks or {}).get(f"{key}_mask") or (masks or {}).get(key)
-    return Sample(path, name, 1, mask=mask, split=split, defect=printable(inside.parts[0]))
+    stem = relative.with_suffix("").as_posix()
+    mask = (masks or {}).get(f"{stem}_mask") or (masks or {}).get(stem)
+    return Sample(path, name, 1, mask=mask, split=split, defect=printable(relative.parts[0]))
 
 
 def _masks(folder: Path) -> dict[str, Path]:
     """Mask files by `<defect>/<stem>`; a stem may end in _mask, and any extension will do."""
     if not folder.is_dir():
         return {}
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in images_below(folder, keep=True)}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in images_below(folder, with_masks=True)}
 
 
 def _normal_folder(folder: Path) -> Path | None:
@@ -124,38 +129,45 @@ def _normal_folder(folder: Path) -> Path | None:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(
-            path for path in folder.iterdir() if path.is_dir() and not _is_noise(path.name) and not is_own_folder(path)
+            path
+            for path in folder.iterdir()
+            if path.is_dir() and not _is_hidden(path.name) and not is_generated_folder(path)
         )
     except OSError as error:
-        _refuse(error)
+        _raise_unlistable(error)
 
 
 def _holds_images(folder: Path) -> bool:
     return folder.name.lower() != GROUND_TRUTH and any(True for _ in images_below(folder))
 
 
-def _is_noise(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def images_below(root: Path, *, keep: bool = False) -> Iterator[Path]:
-    """Image files below a folder, in a fixed order. Linked folders are followed, each real folder once, so that loops
-    end. A `ground_truth` folder is left out unless `keep`."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+def images_below(root: Path, *, with_masks: bool = False) -> Iterator[Path]:
+    """Image files below a folder, in a fixed order.
+
+    Links to folders are followed, and every real folder is visited once, so that loops end. `ground_truth` folders are
+    left out unless `with_masks`.
+    """
+    visited: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise_unlistable):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(
             name
             for name in folders
-            if not _is_noise(name) and (keep or name.lower() != GROUND_TRUTH) and not is_own_folder(Path(folder, name))
+            if not _is_hidden(name)
+            and (with_masks or name.lower() != GROUND_TRUTH)
+            and not is_generated_folder(Path(folder, name))
         )
-        images = (Path(folder, name) for name in sorted(files) if is_image_path(name) and not _is_noise(name))
-        yield from (path for path in images if not is_own_picture(path))
+        images = (Path(folder, name) for name in sorted(files) if is_image_path(name) and not _is_hidden(name))
+        yield from (path for path in images if not is_generated_picture(path))
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise_unlistable(error: OSError) -> NoReturn:
     raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check the folder's permissions") from error

@@ -1,11 +1,11 @@
-"""Tell what daad itself wrote into a folder of images, so that it is never taken for a data set."""
+"""Recognise what daad itself wrote into a folder of images, so that it is never taken for a data set."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-RESULTS_MARK = "daad-results.json"  # in a folder of results, written before anything else
+RESULTS_MARK = "daad-results.json"  # in a folder of results, written first
 SEARCH, AUDIT, EVALUATION, BOXES = "search", "audit", "evaluation", "evaluation of boxes"  # kinds of results
 _LOG_COLUMNS = b"stage,step,player,term"
 PICTURE_KEY = "daad:image"  # of the first chunk after the header of a picture that daad made
@@ -15,42 +15,42 @@ _PICTURE_START = 256
 _MARK_BYTES = 1000
 
 
-def is_own_folder(folder: Path) -> bool:
-    """Whether a folder is a detector, what a search found, or the `.run` folder of either."""
+def is_generated_folder(folder: Path) -> bool:
+    """Whether a folder is a detector, the results of a search, or the `.run` folder of either."""
     try:
         if (folder / "manifest.json").is_file() and (folder / "weights.safetensors").is_file():
             return True
-        if marked(folder) == SEARCH:
+        if results_kind(folder) == SEARCH:
             return True
         return folder.suffix == ".run" and (
             (folder / "checkpoint.safetensors").is_file()
             or (folder / "cache" / "index.json").is_file()
             or _start(folder / "log.csv", len(_LOG_COLUMNS)) == _LOG_COLUMNS
         )
-    except OSError:  # not allowed to look inside: whoever lists the folder says so
+    except OSError:  # not readable: listing the folder reports it
         return False
 
 
-def is_own_picture(path: Path) -> bool:
+def is_generated_picture(path: Path) -> bool:
     """Whether a file is a picture that daad made; only files named like one are opened."""
     return path.name.endswith(_PICTURE_NAMES) and _PICTURE_CHUNK in _start(path, _PICTURE_START)
 
 
 def mark(folder: Path, kind: str) -> None:
-    """Say in a folder, made where it is not there, that results of this kind are daad's own."""
+    """Mark a folder, created if missing, as results of this kind that daad wrote."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULTS_MARK).write_text(json.dumps({"kind": kind}) + "\n", encoding="utf-8")
 
 
-def marked(folder: Path) -> str | None:
-    """The kind of results that `mark` wrote into a folder; None where it did not."""
+def results_kind(folder: Path) -> str | None:
+    """The kind of results that `mark` wrote into a folder; None for an unmarked one."""
     if not (folder / RESULTS_MARK).is_file():  # nothing is opened in a folder that may hold test images
         return None
     try:
-        found = json.loads(_start(folder / RESULTS_MARK, _MARK_BYTES))
+        content = json.loads(_start(folder / RESULTS_MARK, _MARK_BYTES))
     except ValueError:
         return None
-    kind = found.get("kind") if isinstance(found, dict) else None
+    kind = content.get("kind") if isinstance(content, dict) else None
     return kind if isinstance(kind, str) else None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from daad.data.decode import is_image_path
@@ -15,6 +16,7 @@ from daad.data.folders import read_folder
 from daad.data.manifest import MANIFEST_EXTENSIONS, read_manifest
 from daad.data.sample import Sample, Split, printable
 from daad.data.sources import file_content, is_file
+from daad.data.tensors import from_tensor, is_tensor
 from daad.errors import DataError, ImageError
 
 _WANTED = {"train": "a normal training image", "test": "a test image"}
@@ -28,9 +30,9 @@ def read_layout(data: Any, *, split: Split | None = None) -> list[Sample]:
     - a folder with `good` and other sub-folders: labelled test images;
     - any other folder: all images in it, of unknown label, or normal where `split` is "train";
     - a .csv or .parquet manifest (see `daad.data.manifest.read_manifest`);
-    - one image or an iterable of images: paths, bytes, open binary files, PIL images, arrays (H, W[, C]), Samples; or
-      one array (N, H, W, C). Unknown labels count as normal where `split` is "train". An item that is no image, such as
-      None, becomes a Sample that `decode` refuses.
+    - one image or an iterable of images: paths, bytes, open binary files, PIL images, arrays (H, W[, C]), torch tensors
+      (C, H, W), Samples; or one array (N, H, W, C) or tensor (N, C, H, W). Unknown labels count as normal where `split`
+      is "train". An item that is no image, such as None, becomes a Sample that `decode` refuses.
 
     `split` "train" gives the normal training images alone, "test" the test images, None everything. Folders are sorted
     by name; manifests and lists keep their order. Raises DataError if nothing usable is there.
@@ -39,6 +41,8 @@ def read_layout(data: Any, *, split: Split | None = None) -> list[Sample]:
         raise DataError("the path is empty; give a folder of images, an image, or a manifest ('.' for this folder)")
     if isinstance(data, str | Path):
         return _read_path(Path(data), split)
+    if is_tensor(data):
+        data = _tensor_batch(data)
     if isinstance(data, np.ndarray) and data.ndim == 3 and split == "train":
         raise DataError(
             f"an array of shape {data.shape} is one image, and training needs several: give (N, H, W, C); an array of "
@@ -67,6 +71,14 @@ def _read_path(path: Path, split: Split | None) -> list[Sample]:
     raise DataError(f"{path}: is neither a folder, an image, nor a manifest; give one of these (.csv, .parquet)")
 
 
+def _tensor_batch(tensor: Any) -> npt.NDArray[Any]:
+    """DataError where it is no batch of images, nor one."""
+    try:
+        return from_tensor(tensor)
+    except ImageError as error:
+        raise DataError(str(error)) from None
+
+
 def _items(data: Any) -> Iterable[Any]:
     if isinstance(data, np.ndarray):
         return list(data) if data.ndim == 4 else [data]
@@ -76,7 +88,7 @@ def _items(data: Any) -> Iterable[Any]:
         return data
     raise DataError(
         f"{type(data).__name__} is not a source of images; give a folder, a manifest, an array (N, H, W, C), or a list "
-        "of paths, arrays, bytes or PIL images"
+        "of paths, arrays, tensors, bytes or PIL images"
     )
 
 
@@ -89,7 +101,7 @@ def as_sample(item: Any, index: int) -> Sample:
         return item
     if isinstance(item, Path) or (isinstance(item, str) and item):
         return Sample(image=Path(item), name=printable(Path(item)))
-    if isinstance(item, np.ndarray):
+    if isinstance(item, np.ndarray) or is_tensor(item):
         return Sample(image=item, name=f"array[{index}]")
     if isinstance(item, bytes | bytearray):
         return Sample(image=bytes(item), name=f"bytes[{index}]")

@@ -15,46 +15,47 @@ from daad.errors import DataError
 MANIFEST_EXTENSIONS = (".csv", ".parquet")
 COLUMNS = ("path", "label", "mask", "split", "group")
 _NORMAL = {"0", "0.0", "false", *NORMAL_NAMES}
-_ONE = {"1", "1.0", "true"}
-_ANOMALOUS = {*_ONE, "anomalous", "anomaly", "abnormal", "bad", "defect", "defective", "ng", "ko", "nok"}
+_UNSPECIFIC = {"1", "1.0", "true"}  # anomalous, without a kind of defect
+_ANOMALOUS = {*_UNSPECIFIC, "anomalous", "anomaly", "abnormal", "bad", "defect", "defective", "ng", "ko", "nok"}
 _BLANK = ("", "nan", "none", "null")
 Row = dict[str, str]
 
 
 def read_manifest(path: Path, split: Split | None) -> list[Sample]:
-    """List the samples of a manifest, in its order. Raises DataError, which names the line (CSV) or row (Parquet).
+    """List the samples of a manifest, in its order.
 
     Columns, of which `path` alone is needed: `path` and `mask` (relative to the manifest's folder), `label` (0, good,
     normal, ok or 1, anomalous, defect, ...; empty if unknown), `split` (train, test or empty), `group`. Others are
     ignored. "train" gives the rows of label 0 (all rows if none has a label) that are in the train split; without a
-    split column every row counts for either split.
+    split column every row counts for either split. Raises DataError, which names the line (CSV) or row (Parquet).
     """
     columns, rows = _table(path)
     if "path" not in columns:
         raise DataError(
             f"{path}, line 1: no column `path` among {', '.join(columns) or 'none'}; name the image column so"
         )
-    samples: dict[str, Sample] = {}
-    places: dict[str, str] = {}
-    for place, row in rows:
-        sample = _sample(path, place, row)
-        if sample.name in samples:
-            raise DataError(f"{path}, {place}: {sample.name} is in {places[sample.name]} already; keep one row")
-        samples[sample.name], places[sample.name] = sample, place
-    found = list(samples.values())
-    chosen = _with_short_names(found if split is None else _of_split(found, split, columns))
+    samples: list[Sample] = []
+    locations: dict[str, str] = {}
+    for location, row in rows:
+        sample = _sample(path, location, row)
+        if sample.name in locations:
+            raise DataError(f"{path}, {location}: {sample.name} is in {locations[sample.name]} already; keep one row")
+        samples.append(sample)
+        locations[sample.name] = location
+    chosen = _with_short_names(samples if split is None else _of_split(samples, split, columns))
     if not chosen:
-        wanted = {"train": "is a normal (label 0) image in the train split", "test": "is in the test split"}
-        reason = f"none of its {len(found)} rows {wanted[split]}" if split and found else "has no rows"
+        required = {"train": "is a normal (label 0) image in the train split", "test": "is in the test split"}
+        reason = f"none of its {len(samples)} rows {required[split]}" if split and samples else "has no rows"
         raise DataError(f"{path}: {reason}; fill in the columns `path`, `label` and `split`")
     return chosen
 
 
 def _with_short_names(samples: list[Sample]) -> list[Sample]:
-    """Name absolute paths from the folder common to them all: names do not depend on where the data lie, and so
-    neither does what is held out. Samples keep their long names where a short one is taken.
+    """Name absolute paths relative to their common folder. Samples keep their long names where a short one is taken.
 
-    Of one split alone: what is held out from training must not depend on the test rows either."""
+    So names, and what is held out by name, do not depend on the folder of the data. `samples` are of one split: what is
+    held out from training must not depend on the test rows either.
+    """
     absolute = [sample for sample in samples if PurePath(sample.name).is_absolute()]
     if not absolute:
         return samples
@@ -77,24 +78,24 @@ def _of_split(samples: list[Sample], split: Split, columns: list[str]) -> list[S
     return [s for s in chosen if s.label == 0]
 
 
-def _sample(manifest: Path, place: str, row: Row) -> Sample:
+def _sample(manifest: Path, location: str, row: Row) -> Sample:
     if not row.get("path"):
-        raise DataError(f"{manifest}, {place}: the path is empty; give the image's path or remove the line")
+        raise DataError(f"{manifest}, {location}: the path is empty; give the image's path or remove the line")
     word = row.get("label", "").lower()
-    label = _label(manifest, place, word)
+    label = _label(manifest, location, word)
     mask = row.get("mask", "")
     return Sample(
         image=manifest.parent / row["path"],
         name=Path(row["path"]).as_posix(),
         label=label,
         mask=manifest.parent / mask if mask else None,
-        split=_split(manifest, place, row.get("split", "")),
+        split=_split(manifest, location, row.get("split", "")),
         group=row.get("group") or None,
-        defect={0: "good", 1: "anomalous" if word in _ONE else word}[label] if label is not None else None,
+        defect={0: "good", 1: "anomalous" if word in _UNSPECIFIC else word}[label] if label is not None else None,
     )
 
 
-def _label(manifest: Path, place: str, word: str) -> int | None:
+def _label(manifest: Path, location: str, word: str) -> int | None:
     if not word:
         return None
     if word in _NORMAL:
@@ -102,21 +103,22 @@ def _label(manifest: Path, place: str, word: str) -> int | None:
     if word in _ANOMALOUS:
         return 1
     raise DataError(
-        f"{manifest}, {place}: unknown label {word!r}; write 0 or good for normal, 1 or anomalous for anomalous, "
+        f"{manifest}, {location}: unknown label {word!r}; write 0 or good for normal, 1 or anomalous for anomalous, "
         "or leave it empty"
     )
 
 
-def _split(manifest: Path, place: str, text: str) -> Split | None:
+def _split(manifest: Path, location: str, text: str) -> Split | None:
     word = text.lower()
     if word in ("train", "test"):
         return "train" if word == "train" else "test"
     if not word:
         return None
-    raise DataError(f"{manifest}, {place}: unknown split {text!r}; write train or test, or leave it empty")
+    raise DataError(f"{manifest}, {location}: unknown split {text!r}; write train or test, or leave it empty")
 
 
 def _table(path: Path) -> tuple[list[str], list[tuple[str, Row]]]:
+    """The names of the columns, and every row with its location ("line 2" or "row 1")."""
     try:
         return _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -144,12 +146,12 @@ def _parquet(path: Path) -> tuple[list[str], list[tuple[str, Row]]]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
         names = list(file.schema_arrow.names)
-        wanted = [name for name in names if name.strip().lower() in COLUMNS]
-        table = file.read(columns=wanted).to_pylist()
+        known = [name for name in names if name.strip().lower() in COLUMNS]
+        table = file.read(columns=known).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a readable Parquet file ({error}); save it again") from error
-    columns = [name.strip().lower() for name in wanted]
-    rows = [(f"row {i + 1}", _row(columns, [row[name] for name in wanted])) for i, row in enumerate(table)]
+    columns = [name.strip().lower() for name in known]
+    rows = [(f"row {i + 1}", _row(columns, [row[name] for name in known])) for i, row in enumerate(table)]
     return [name.strip().lower() for name in names], rows
 
 

@@ -1,4 +1,4 @@
-"""Preprocess: how a decoded image becomes what a model sees. Saved as data, and this is its only implementation."""
+"""Preprocess: how a decoded image becomes the input of a model. Saved as data; this is its only implementation."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _FILTERS = {
 
 
 class Preprocess(BaseModel):
-    """Crop, channel rule, depth and size that every image goes through, one by one and always alike.
+    """Crop, channel rule, depth and size that are applied to every image alike.
 
-    `crop` is (left, top, right, bottom) as fractions of the image. `dtype` is the depth kept until `to_float`. With
-    `tiles`, an image is cut into these first, and each tile is what goes through.
+    `crop` is (left, top, right, bottom) as fractions of the image. `dtype` is the depth until `to_float`. With `tiles`,
+    an image is cut into these first, and every tile is preprocessed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +68,7 @@ class Preprocess(BaseModel):
         return _resized(_with_depth(pixels, self.dtype), self.height, self.width, _FILTERS[self.interpolation])
 
     def crop_box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """The crop of an image of this size in whole pixels (left, top, right, bottom); never empty."""
+        """The crop of an image (height, width) in integer pixels (left, top, right, bottom); never empty."""
         from_left, from_top, to_right, to_bottom = self.crop or (0.0, 0.0, 1.0, 1.0)
         left, right = _span(from_left, to_right, width)
         top, bottom = _span(from_top, to_bottom, height)
@@ -77,9 +77,9 @@ class Preprocess(BaseModel):
     def map_to_image(
         self, anomaly_map: npt.NDArray[np.float32], image_shape: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Lay a map (h, w) over the image it was computed for, as float32 of `image_shape` (H, W), bilinear.
+        """Resize a map (h, w) to the image it was computed for, as float32 of `image_shape` (H, W), bilinear.
 
-        Outside the crop nothing was judged, and the map is 0.
+        Outside the crop nothing was scored, and the map is 0.
         """
         height, width = image_shape
         left, top, right, bottom = self.crop_box(height, width)
@@ -98,20 +98,31 @@ class Preprocess(BaseModel):
         crop: tuple[float, float, float, float] | None = None,
         tiles: Tiling | None = None,
     ) -> Self:
-        """Derive the spec from the training images (as `daad.data.decode.probe` describes them).
+        """Derive the spec from the training images.
 
-        `image_size` is (height, width), kept as it is, or the short side: the long side then follows the median aspect
-        ratio (of the crop, at most 4:1), rounded to a multiple of `multiple`. Channels: 1 if all images have 1, 3 for
-        any mix of 1 and 3, else the common number. uint16 if any image is. With `tiles`, the shape is a tile's. Raises
-        DataError, ConfigError.
+        Channels: 1 if all images have 1, 3 for any mix of 1 and 3, else the common number. Depth: uint16 if any image
+        is.
+
+        Args:
+            images: as `daad.data.decode.probe` describes them.
+            image_size: (height, width) in pixels, or the short side. The long side then follows the median aspect ratio
+                (of the crop, at most 4:1).
+            multiple: the long side is rounded to a multiple of it.
+            interpolation: the filter of the resize.
+            crop: (left, top, right, bottom) in fractions of the image, in [0, 1].
+            tiles: the shape is then that of a tile.
+
+        Raises:
+            DataError: there is no image, or channels differ.
+            ConfigError: `image_size` or `multiple` is out of range.
         """
         if not images:
             raise DataError("no image to derive the preprocessing from; give at least one that can be read")
         if tiles is not None:
             images = [image._replace(height=tiles.height, width=tiles.width) for image in images]
         boxes = [cls(height=1, width=1, channels=1, crop=crop).crop_box(i.height, i.width) for i in images]
-        slants = [math.log(right - left) - math.log(bottom - top) for left, top, right, bottom in boxes]
-        height, width = _size(image_size, statistics.median(slants), multiple)
+        log_aspects = [math.log(right - left) - math.log(bottom - top) for left, top, right, bottom in boxes]
+        height, width = _size(image_size, statistics.median(log_aspects), multiple)
         return cls(
             height=height,
             width=width,
@@ -147,15 +158,16 @@ def _span(start: float, end: float, length: int) -> tuple[int, int]:
 
 
 def _with_channels(pixels: Pixels, channels: int, name: str) -> Pixels:
-    found = pixels.shape[2]
-    if found == channels:
+    image_channels = pixels.shape[2]
+    if image_channels == channels:
         return pixels
-    if (found, channels) == (1, 3):
+    if (image_channels, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
-    if (found, channels) == (3, 1):
+    if (image_channels, channels) == (3, 1):
         return _luma(pixels)
     raise ImageError(
-        f"{name}: has {found} channels, and {channels} are expected; give images of the kind the detector learned from"
+        f"{name}: has {image_channels} channels, and {channels} are expected; give images of the kind the detector "
+        "learned from"
     )
 
 
@@ -190,39 +202,39 @@ def _resized_plane(plane: Pixels, height: int, width: int, kernel: Image.Resampl
 
 
 def _common_channels(images: Sequence[ImageInfo]) -> int:
-    first: dict[int, ImageInfo] = {}
+    by_channels: dict[int, ImageInfo] = {}
     for image in images:
-        first.setdefault(image.channels, image)
-    if set(first) <= {1, 3}:
-        return max(first)
-    if len(first) == 1:
+        by_channels.setdefault(image.channels, image)
+    if set(by_channels) <= {1, 3}:
+        return max(by_channels)
+    if len(by_channels) == 1:
         return images[0].channels
-    one, other = list(first.values())[:2]
+    one, other = list(by_channels.values())[:2]
     raise DataError(
         f"images differ in channels: {one.name} has {one.channels}, {other.name} has {other.channels}; train on images "
         "of one kind (grey and RGB may be mixed)"
     )
 
 
-def _size(image_size: int | Sequence[int], slant: float, multiple: int) -> tuple[int, int]:
-    """(height, width); `slant` is log(width / height), so that turned images give the turned size."""
-    both = isinstance(image_size, list | tuple)
+def _size(image_size: int | Sequence[int], log_aspect: float, multiple: int) -> tuple[int, int]:
+    """(height, width); `log_aspect` is log(width / height), so that transposed images give the transposed size."""
+    is_pair = isinstance(image_size, list | tuple)
     sides: list[Any] = list(image_size) if isinstance(image_size, list | tuple) else [image_size]
-    if len(sides) != 1 + both or not all(map(_is_side, sides)) or multiple < 1:
+    if len(sides) != 1 + is_pair or not all(map(_is_side, sides)) or multiple < 1:
         raise ConfigError(
             f"image_size={image_size!r}, multiple={multiple}: give the short side or (height, width), each a whole "
             f"number from 1 to {MAX_SIDE}, and a multiple of at least 1"
         )
     short = int(sides[0])
-    if both:
+    if is_pair:
         return short, int(sides[1])
-    exact = short * round(math.exp(min(abs(slant), math.log(MAX_ASPECT))), 9)
+    exact = short * round(math.exp(min(abs(log_aspect), math.log(MAX_ASPECT))), 9)
     rounded = min(math.floor(exact / multiple + 0.5) * multiple, MAX_SIDE)
-    square = exact - short <= abs(rounded - exact) or rounded < short  # a square is kept at any size
-    long = short if square else rounded
-    return (short, long) if slant > 0 else (long, short)
+    is_square = exact - short <= abs(rounded - exact) or rounded < short  # a square may have any size
+    long = short if is_square else rounded
+    return (short, long) if log_aspect > 0 else (long, short)
 
 
 def _is_side(side: Any) -> bool:
-    whole = isinstance(side, int | np.integer) and not isinstance(side, bool)
-    return whole and 1 <= side <= MAX_SIDE
+    is_integer = isinstance(side, int | np.integer) and not isinstance(side, bool)
+    return is_integer and 1 <= side <= MAX_SIDE

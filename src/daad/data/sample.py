@@ -1,4 +1,4 @@
-"""What one image is to daad before it is decoded: where it is and what is known about it."""
+"""An image before it is decoded: its source and its labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image with what its layout says of it.
+    """One image with its labels, as its layout states them.
 
     `label` is 0 for normal, 1 for anomalous, None where unknown. `mask` is the ground truth of an anomalous image:
     a file, or an array of shape (H, W) where non-zero is anomalous. `group` names what must stay on one side of a
@@ -39,7 +39,7 @@ def printable(path: Path | str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An image that could not be used, and why."""
+    """An image that could not be used, and the reason."""
 
     name: str
     reason: str

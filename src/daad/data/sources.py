@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from daad.data.arrays import NPY_MAGIC, ArrayReader, ImageInfo, NpyReader, Pixels, float_pixels
-from daad.data.raster import RasterReader, open_raster
+from daad.data.pillow_reader import PillowReader, open_with_pillow
 from daad.data.sample import printable
+from daad.data.tensors import from_tensor, is_tensor
 from daad.data.tiff import FLOAT, GREY, TiffReader, read_header
 from daad.errors import DaadError, ImageError
 
@@ -34,10 +35,12 @@ def opened(source: Any, name: str | None, max_pixels: int) -> Iterator[Reader]:
     """Open a source up to its header, and turn whatever goes wrong until it is closed into an ImageError."""
     name = name or default_name(source)
     try:
+        if is_tensor(source):
+            source = from_tensor(source, name)
         if isinstance(source, np.ndarray):
             yield ArrayReader(source, name)
         elif isinstance(source, Image.Image):
-            yield _capped(RasterReader(source, name), max_pixels)
+            yield _capped(PillowReader(source, name), max_pixels)
         else:
             with _stream(source, name) as stream:
                 yield _capped(_reader(stream, name), max_pixels)
@@ -58,7 +61,7 @@ def default_name(source: Any) -> str:
     """What errors call a source that was given no name."""
     if isinstance(source, str | Path):
         return printable(str(source))
-    if isinstance(source, np.ndarray):
+    if isinstance(source, np.ndarray) or is_tensor(source):
         return "array"
     return "bytes" if isinstance(source, bytes) else "image"
 
@@ -131,7 +134,7 @@ def _reader(stream: IO[bytes], name: str) -> Reader:
         return NpyReader(stream, name)
     if start.startswith(tuple(TiffImagePlugin.PREFIXES)):
         return _tiff_reader(stream, name)
-    return RasterReader(open_raster(stream, name), name, stream)
+    return PillowReader(open_with_pillow(stream, name), name, stream)
 
 
 def _tiff_reader(stream: IO[bytes], name: str) -> Reader:
@@ -140,7 +143,7 @@ def _tiff_reader(stream: IO[bytes], name: str) -> Reader:
         return TiffReader(stream, header, name)
     if header.sample_format == FLOAT:
         raise float_pixels(name)
-    reader = RasterReader(open_raster(stream, name), name, stream)
+    reader = PillowReader(open_with_pillow(stream, name), name, stream)
     if header.photometric == GREY[0] and reader.info.dtype == "uint16":
         return _WhiteIsZero(reader)
     return reader

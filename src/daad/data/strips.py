@@ -1,4 +1,4 @@
-"""A scene's tiles, a few neighbours at a time and read ahead, as a model takes them."""
+"""A scene's tiles as batches of neighbours in a row, read ahead in a thread."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daad.data.no_data import broad, filled
-from daad.data.patches import Patch
+from daad.data.patches import Bools, Patch, fill_nearest, large_gaps
 from daad.data.prefetch import in_order
 from daad.data.preprocess import Preprocess
 from daad.data.scenes import Scene
 from daad.data.tiles import Tiling, Window
 
 BATCH_PIXELS = 2**19  # model pixels judged at once
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Neighbouring tiles of a row that begins at `top`: the pixels that hold them, the left edges of all, which of
-    them are judged, and those, prepared (n, h, w, C)."""
+class TileStrip:
+    """Neighbouring tiles of a row.
+
+    `top` is the row's first pixel and `lefts` the first column of every tile. `patch` holds their pixels. `chosen` are
+    the indices of the tiles with enough data, and `tiles` (n, h, w, C) those tiles, preprocessed.
+    """
 
     top: int
     lefts: list[int]
@@ -32,7 +33,7 @@ class Strip:
     tiles: npt.NDArray[Any]
 
     def valid_of(self, index: int, tiling: Tiling) -> Bools | None:
-        """Where the pixels of a tile are real, None where all are."""
+        """The mask of a tile's pixels that hold data; None where all do."""
         if self.patch.valid is None:
             return None
         start = self.lefts[index] - self.lefts[0]
@@ -41,44 +42,43 @@ class Strip:
 
 def read_strips(
     scene: Scene, tiling: Tiling, preprocess: Preprocess, *, max_no_data: float = 0.0, first: int = 0
-) -> Iterator[Strip]:
-    """All tiles of a scene from tile row `first` on, row by row; at most three strips are in memory.
+) -> Iterator[TileStrip]:
+    """The tiles of a scene, row by row; at most three strips are in memory.
 
-    A tile of which more than the share `max_no_data` is no data is not chosen; in others, and where single pixels or
-    lines are missing, the nearest pixels fill the gap. Raises ImageError.
+    Missing pixels of a chosen tile are filled from the nearest ones.
+
+    Args:
+        scene: an open scene.
+        tiling: how it is cut.
+        preprocess: applied to every tile.
+        max_no_data: a tile is not chosen if a larger share of it, in [0, 1), is borders or holes without data.
+        first: the first row of tiles.
+
+    Raises:
+        ImageError: the scene is smaller than a tile, or damaged.
     """
     tops, lefts = tiling.grid(scene.info.height, scene.info.width, scene.info.name)
-    count = max(1, BATCH_PIXELS // (preprocess.height * preprocess.width))
-    parts = [lefts[i : i + count] for i in range(0, len(lefts), count)]
-    work = [(top, part) for top in tops[first:] for part in parts]
+    batch_size = max(1, BATCH_PIXELS // (preprocess.height * preprocess.width))
+    batches = [lefts[i : i + batch_size] for i in range(0, len(lefts), batch_size)]
+    strips = [(top, batch) for top in tops[first:] for batch in batches]
 
-    def prepare(item: tuple[int, list[int]]) -> Strip:
-        top, part = item
-        patch = scene.read(Window(top, part[0], tiling.height, part[-1] + tiling.width - part[0]))
-        return _cut(patch, top, part, tiling, preprocess, max_no_data, scene.info.name)
+    def read(strip: tuple[int, list[int]]) -> TileStrip:
+        top, batch = strip
+        patch = scene.read(Window(top, batch[0], tiling.height, batch[-1] + tiling.width - batch[0]))
+        chosen, tiles = _cut(patch, [left - batch[0] for left in batch], tiling.width, max_no_data)
+        prepared = [preprocess.apply(tile, name=scene.info.name) for tile in tiles]
+        return TileStrip(top, batch, patch, chosen, np.stack(prepared) if prepared else np.empty(0))
 
-    return in_order(prepare, work, workers=1, ahead=2)
+    return in_order(read, strips, workers=1, ahead=2)
 
 
-def _cut(
-    patch: Patch,
-    top: int,
-    lefts: list[int],
-    tiling: Tiling,
-    preprocess: Preprocess,
-    max_no_data: float,
-    name: str,
-) -> Strip:
+def _cut(patch: Patch, starts: list[int], width: int, max_no_data: float) -> tuple[list[int], list[npt.NDArray[Any]]]:
+    """The tiles that begin at columns `starts` and have enough data: their indices and pixels."""
     pixels, gaps = patch.pixels, None
-    if patch.valid is not None and patch.valid.any():
-        pixels, gaps = filled(pixels, patch.valid), broad(~patch.valid)
-    elif patch.valid is not None:
-        return Strip(top, lefts, patch, [], np.empty(0))
-    chosen, tiles = [], []
-    for index, left in enumerate(lefts):
-        place = slice(left - lefts[0], left - lefts[0] + tiling.width)
-        if gaps is not None and float(gaps[:, place].mean()) > max_no_data:
-            continue
-        chosen.append(index)
-        tiles.append(preprocess.apply(pixels[:, place], name=name))
-    return Strip(top, lefts, patch, chosen, np.stack(tiles) if tiles else np.empty(0))
+    if patch.valid is not None:
+        if not patch.valid.any():
+            return [], []
+        pixels, gaps = fill_nearest(pixels, patch.valid), large_gaps(~patch.valid)
+    columns = [slice(start, start + width) for start in starts]
+    chosen = [index for index, tile in enumerate(columns) if gaps is None or float(gaps[:, tile].mean()) <= max_no_data]
+    return chosen, [pixels[:, columns[index]] for index in chosen]

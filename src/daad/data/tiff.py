@@ -1,4 +1,4 @@
-"""TIFF that Pillow cannot hold without losing channels or depth: read by tifffile, an optional extra."""
+"""TIFF that Pillow cannot read without losing channels or depth: read by tifffile, an optional extra."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from daad.errors import ImageError
 GREY, RGB = (0, 1), 2  # photometric interpretations; 0 is grey with white at zero
 FLOAT = 3  # sample format
 
-# A tag of numbers becomes a Python tuple of many times its size, so what the tags may hold is bounded beforehand.
+# A tag of numbers becomes a Python tuple of many times its size, so the size of tags is limited beforehand.
 MAX_TAGS = 65_535
 MAX_TAG_BYTES = 2**20
-MAX_TABLE_BYTES = 16 * 2**20  # where the parts lie: 100 Mpx of 4 planes in 16x16 tiles make 12.5 MB of 8-byte offsets
-MAX_ALL_BYTES = 128 * 2**20  # descriptions, profiles and layers of other programs are large, but remain bytes
+MAX_TABLE_BYTES = 16 * 2**20  # offsets of tiles: 100 Mpx of 4 planes in 16x16 tiles make 12.5 MB of 8-byte offsets
+MAX_ALL_BYTES = 128 * 2**20  # descriptions, profiles and layers of other programs are large, but stay bytes
 _TABLES = (273, 279, 324, 325)  # offsets and byte counts of strips and tiles
 _DESCRIPTION, _FIRST_FOREIGN = 270, 700
 _BYTES = (1, 2, 7)  # types that stay bytes: BYTE, ASCII, UNDEFINED
-_UNIT = {
+_TYPE_BYTES = {
     1: 1,
     2: 1,
     3: 2,
@@ -40,11 +40,11 @@ _UNIT = {
     16: 8,
     17: 8,
     18: 8,
-}  # bytes by type
+}  # bytes of a value by type
 
 
 class TiffHeader(NamedTuple):
-    """What the first page of a TIFF says of itself."""
+    """The tags of the first page of a TIFF."""
 
     width: int
     height: int
@@ -71,7 +71,7 @@ class TiffHeader(NamedTuple):
 
 
 def read_header(stream: IO[bytes], name: str) -> TiffHeader:
-    """Read the first page's tags; no pixel is touched. Raises ImageError if they hold more than an image needs."""
+    """Read the first page's tags; no pixel is decoded. Raises ImageError if they hold more than an image needs."""
     stream.seek(0)
     start = stream.read(8)
     if start.startswith(b"MM\0+"):
@@ -95,27 +95,28 @@ def read_header(stream: IO[bytes], name: str) -> TiffHeader:
     )
 
 
-def _check_tag_sizes(stream: IO[bytes], place: int, start: bytes, name: str) -> None:
-    """Refuse absurd tags by what the directory says of them, before any library reads their values."""
-    order, big = "<" if start.startswith(b"II") else ">", start[2] == 43
-    head, entry = struct.Struct(order + ("Q" if big else "H")), struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
-    stream.seek(place)
+def _check_tag_sizes(stream: IO[bytes], offset: int, start: bytes, name: str) -> None:
+    """Refuse absurd tags by the sizes in the directory, before any library reads their values."""
+    byte_order, is_big = "<" if start.startswith(b"II") else ">", start[2] == 43
+    head = struct.Struct(byte_order + ("Q" if is_big else "H"))
+    entry = struct.Struct(byte_order + ("HHQ8x" if is_big else "HHI4x"))
+    stream.seek(offset)
     (count,) = head.unpack(stream.read(head.size))
     if count > MAX_TAGS:
         raise ImageError(f"{name}: its header claims {count:,} tags; the file is damaged, so save it again")
     entries = stream.read(count * entry.size)
     total = 0
-    for tag, kind, values in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
-        size = values * _UNIT.get(kind, 0)  # a tag of another type is ignored by every reader
+    for tag, kind, value_count in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
+        size = value_count * _TYPE_BYTES.get(kind, 0)  # a tag of another type is ignored by every reader
         total += size
-        if size > _most_bytes(tag, kind) or total > MAX_ALL_BYTES:
+        if size > _max_tag_bytes(tag, kind) or total > MAX_ALL_BYTES:
             raise ImageError(
                 f"{name}: TIFF tag {tag} claims {size:,} bytes, more than the header of an image needs; save the file "
                 "again without extra data"
             )
 
 
-def _most_bytes(tag: int, kind: int) -> int:
+def _max_tag_bytes(tag: int, kind: int) -> int:
     if tag in _TABLES:
         return MAX_TABLE_BYTES
     foreign = tag == _DESCRIPTION or tag >= _FIRST_FOREIGN

@@ -50,7 +50,7 @@ class Lite0Network(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        if len(images) <= AT_ONCE or torch.compiler.is_exporting():
+        if torch.compiler.is_exporting() or len(images) <= AT_ONCE:
             return self._maps(images)
         parts = [self._maps(images[i : i + AT_ONCE]) for i in range(0, len(images), AT_ONCE)]
         return [torch.cat(level) for level in zip(*parts, strict=True)]

@@ -23,8 +23,17 @@ class Histogram:
 
     While the data has no more than `max_bins` distinct keys, the histogram is exact. Beyond that the lowest bits of
     all keys are cleared, one more at a time (`level`), until they fit. The number of distinct keys only grows with
-    data, so the final level is the smallest that fits the whole data, however it was ordered or split, and since the
-    columns are integers so is every sum. Bits below `untouched_bits` name a group and are never cleared.
+    data. So the final level is the smallest that fits all data, however they were ordered or split. Columns are
+    integers, and so is every sum.
+
+    Args:
+        dtype: of the keys, an unsigned integer type.
+        columns: the number of columns.
+        max_bins: distinct keys at most; at least 2, and at least 2 ** untouched_bits.
+        untouched_bits: so many of the lowest bits name a group and are never cleared.
+
+    Raises:
+        ValueError: `max_bins` is too small.
     """
 
     def __init__(self, dtype: type[np.unsignedinteger[Any]], columns: int, max_bins: int, untouched_bits: int = 0):
@@ -37,10 +46,10 @@ class Histogram:
         self.columns: Columns = np.empty((columns, 0), dtype=np.int64)
 
     def coarse(self, keys: Keys) -> Keys:
-        """The keys with the bits cleared that this histogram has given up."""
+        """The keys with the bits below `level` cleared, but for the untouched ones."""
         cleared = ((1 << self.level) - 1) << self.untouched_bits
-        kept: Keys = ~np.array([cleared], dtype=keys.dtype)
-        return np.bitwise_and(keys, kept)
+        mask: Keys = ~np.array([cleared], dtype=keys.dtype)
+        return np.bitwise_and(keys, mask)
 
     def add(self, keys: Keys, columns: Columns) -> None:
         """Add `columns` (c, n) at `keys` (n,), in any order and with repeats."""
@@ -54,7 +63,7 @@ class Histogram:
             all_keys, all_columns = self.coarse(self.keys), self.columns
 
     def merge(self, other: Histogram) -> None:
-        """Add all of another histogram of the same kind; the coarser level of the two holds."""
+        """Add another histogram of the same kind; the coarser level of the two is taken."""
         if (self.max_bins, self.untouched_bits) != (other.max_bins, other.untouched_bits):
             raise ValueError(f"cannot merge histograms of {self.max_bins} and {other.max_bins} bins: use one max_bins")
         self.level = max(self.level, other.level)

@@ -1,4 +1,4 @@
-"""How far a metric could have come out otherwise with other test images."""
+"""Confidence intervals of a metric: how much it would vary with other test images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Metric = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], float]
 class Interval:
     """A metric with its bootstrap interval: `low` and `high` bound the middle `level` of the resampled values.
 
-    `low` and `high` are NaN where the value is NaN or where the data cannot tell how far it would vary.
+    `low` and `high` are NaN where the value is NaN or where the data do not show how much it would vary.
     """
 
     value: float
@@ -35,20 +35,29 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The metric's percentile bootstrap interval over images, resampled within each class, same seed same result.
+    """The percentile bootstrap interval of a metric over images, resampled within each class.
 
-    `labels` (n,) of 0 and 1, `scores` (n,); `metric(labels, scores)` is any function of `metrics.ranking`. Resampling
-    within the class keeps both classes in every resample. A class of one image cannot vary, which would make the
-    interval look narrower than it is, so `low` and `high` are then NaN.
+    Resampling within the class keeps both classes in every resample. A class of one image cannot vary, which would
+    make the interval look narrower than it is. `low` and `high` are then NaN.
 
-    Raises ValueError as the metric does, or for `resamples` below 1 or a `level` outside (0, 1).
+    Args:
+        metric: `metric(labels, scores)`, such as any function of `metrics.ranking`.
+        labels: (n,) of 0 (normal) and 1 (anomalous).
+        scores: (n,), higher is more anomalous.
+        resamples: bootstrap resamples, at least 1.
+        seed: the same seed gives the same interval.
+        level: confidence level in (0, 1).
+
+    Raises:
+        ValueError: the metric refuses the data, or `resamples` or `level` is out of range.
+
     Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     check_bootstrap(resamples, level)
     label_array = np.asarray(labels, dtype=np.int64)
     score_array = np.asarray(scores, dtype=np.float64)
     value = metric(label_array, score_array)
-    classes = [np.flatnonzero(label_array == one) for one in np.unique(label_array)]
+    classes = [np.flatnonzero(label_array == label) for label in np.unique(label_array)]
     if math.isnan(value) or min(len(members) for members in classes) < 2:
         return Interval(value, math.nan, math.nan, level)
     generator = np.random.default_rng(seed)
@@ -61,9 +70,9 @@ def bootstrap(
 
 
 def proportion(successes: int, total: int, level: float = 0.95) -> Interval:
-    """A share with its exact binomial interval (Clopper & Pearson, Biometrika 1934); NaN for a total of 0.
+    """A proportion with its exact binomial interval (Clopper & Pearson, Biometrika 1934); NaN for a total of 0.
 
-    Unlike the bootstrap it stays honest at 0 and at 1, where no resample can differ.
+    Unlike the bootstrap interval it has a width at 0 and at 1, where no resample can differ.
     """
     if total == 0:
         return Interval(math.nan, math.nan, math.nan, level)
@@ -75,10 +84,10 @@ def proportion(successes: int, total: int, level: float = 0.95) -> Interval:
 
 def percentile_interval(value: float, replicates: npt.NDArray[np.float64], level: float) -> Interval:
     """The interval between the (1 - level) / 2 quantiles of the `replicates` (r,), leaving out those that are NaN."""
-    kept = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or kept.size == 0:
+    known = replicates[~np.isnan(replicates)]
+    if math.isnan(value) or known.size == 0:
         return Interval(value, math.nan, math.nan, level)
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), level)
 
 

@@ -16,8 +16,8 @@ from daad.metrics.ranking import Floats, auroc_from_counts, average_precision_fr
 
 AUPRO_LIMITS = (0.3, 0.05)
 
-_PENDING_PIXELS = 2**20  # gathered before they are sorted into the histograms
-_REGION_UNIT = 2**40  # what the pixels of one region weigh together, so that weights are integers
+_PENDING_PIXELS = 2**20  # collected before they are sorted into the histograms
+_REGION_UNIT = 2**40  # total weight of the pixels of one region, so that weights are integers
 _MAX_REGIONS = 2**22
 _GROUP_BITS = 10  # 512 groups of normal and 512 of anomalous images
 _GROUP_BINS = 2**18
@@ -47,7 +47,7 @@ class PixelMetrics:
         `name` tells images apart for `compute_intervals`; without one the content does. ValueError: the two are not of
         one 2-D shape, the map holds a NaN, or the mask is neither bool nor integer.
         """
-        values, is_anomalous = _checked(anomaly_map, mask)
+        values, is_anomalous = _validated(anomaly_map, mask)
         weights, regions = _region_weights(is_anomalous)
         if self._regions + regions > _MAX_REGIONS:
             raise ValueError(f"the masks hold more than {_MAX_REGIONS} regions: are they noise?")
@@ -76,13 +76,13 @@ class PixelMetrics:
         return _metrics(self._pixels.columns[:, ::-1].astype(np.float64))
 
     def compute_intervals(self, level: float = 0.95, *, resamples: int = 1000, seed: int = 0) -> dict[str, Interval]:
-        """`compute` with percentile bootstrap intervals over images, resampled among normal and anomalous images apart.
+        """`compute` with percentile bootstrap intervals over images, resampled within normal and anomalous images.
 
-        What is resampled are up to 512 groups of normal and 512 of anomalous images, into which a hash of the name
-        puts each image: nearly the images themselves while they are few, and random groups, whose totals vary as those
-        of images do, when they are many. Each group keeps a coarser histogram than `compute` has (2**18 bins among
-        all, then at most 4096 shared ones); the shift between the two is taken off every resampled value. `low` and
-        `high` are NaN if all normal or all anomalous images fall into one group, as a single one does.
+        Images are put into groups by a hash of their name, 512 groups of normal and 512 of anomalous images, and the
+        groups are resampled. Few images are nearly one to a group; the totals of random groups of many images vary as
+        those of images do. Groups have a coarser histogram than `compute` (2**18 bins among all, then at most 4096
+        shared ones); the difference between the two is subtracted from every resampled value. `low` and `high` are NaN
+        if all normal or all anomalous images are in one group, as a single image is.
 
         Raises ValueError as `bootstrap` does. Source: Efron & Tibshirani (1993), ch. 13.
         """
@@ -97,34 +97,41 @@ class PixelMetrics:
     def _flush(self) -> None:
         if not self._pending:
             return
-        keys = np.concatenate([part[0] for part in self._pending])
-        weights = np.concatenate([part[1] for part in self._pending])
-        groups = np.repeat(np.array([part[2] for part in self._pending]), [len(part[0]) for part in self._pending])
+        keys = np.concatenate([image_keys for image_keys, _, _ in self._pending])
+        weights = np.concatenate([image_weights for _, image_weights, _ in self._pending])
+        group_of_image = np.array([group for _, _, group in self._pending])
+        groups = np.repeat(group_of_image, [len(image_keys) for image_keys, _, _ in self._pending])
         self._pending, self._pending_pixels = [], 0
-        _count(self._pixels, keys, weights)
-        _count(self._groups, keys.astype(np.uint64) << np.uint64(_GROUP_BITS) | groups.astype(np.uint64), weights)
+        _add_pixels(self._pixels, keys, weights)
+        _add_pixels(self._groups, keys.astype(np.uint64) << np.uint64(_GROUP_BITS) | groups.astype(np.uint64), weights)
 
     def _replicates(self, resamples: int, generator: np.random.Generator) -> dict[str, Floats]:
-        """Per metric, how far each resample lies from the same coarse histograms without resampling."""
+        """The metrics of each resample minus those of the same coarse histograms without resampling."""
         table = _group_table(self._groups)
         draws = _draw_groups(np.unique(self._groups.keys & np.uint64((1 << _GROUP_BITS) - 1)), resamples, generator)
         if draws is None:
             return dict.fromkeys(self.compute(), np.full(resamples, np.nan))
-        whole = _metrics((table @ np.ones(table.shape[1])).reshape(3, -1))
+        reference = _metrics((table @ np.ones(table.shape[1])).reshape(3, -1))
         resampled = [_metrics((table @ draw).reshape(3, -1)) for draw in draws]
-        return {key: np.array([one[key] for one in resampled]) - whole[key] for key in whole}
+        return {key: np.array([metrics[key] for metrics in resampled]) - reference[key] for key in reference}
 
 
-def _checked(anomaly_map: npt.ArrayLike, mask: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def _validated(
+    anomaly_map: npt.ArrayLike, mask: npt.ArrayLike
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     values = np.asarray(anomaly_map, dtype=np.float32)
-    marks: npt.NDArray[Any] = np.asarray(mask)
-    if values.ndim != 2 or values.shape != marks.shape:
-        raise ValueError(f"anomaly_map and mask must have one shape (H, W), found {values.shape} and {marks.shape}")
-    if marks.dtype.kind not in "bui":
-        raise ValueError(f"mask must be bool or integer, found {marks.dtype}: compare it with its threshold first")
+    mask_values: npt.NDArray[Any] = np.asarray(mask)
+    if values.ndim != 2 or values.shape != mask_values.shape:
+        raise ValueError(
+            f"anomaly_map and mask must have one shape (H, W), found {values.shape} and {mask_values.shape}"
+        )
+    if mask_values.dtype.kind not in "bui":
+        raise ValueError(
+            f"mask must be bool or integer, found {mask_values.dtype}: compare it with its threshold first"
+        )
     if np.isnan(values).any():
         raise ValueError(f"anomaly_map holds {int(np.isnan(values).sum())} NaN: leave out images that were not judged")
-    return values, marks != 0
+    return values, mask_values != 0
 
 
 def _region_weights(is_anomalous: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], int]:
@@ -149,7 +156,7 @@ def _group(values: npt.NDArray[np.float32], is_anomalous: npt.NDArray[np.bool_],
     return int.from_bytes(digest.digest(), "big") % half * 2 + int(is_anomalous.any())
 
 
-def _count(histogram: Histogram, keys: npt.NDArray[Any], weights: npt.NDArray[np.int64]) -> None:
+def _add_pixels(histogram: Histogram, keys: npt.NDArray[Any], weights: npt.NDArray[np.int64]) -> None:
     """Add one entry per pixel; anomalous ones are those of non-zero weight."""
     keys, is_anomalous = histogram.coarse(keys), weights != 0
     normal_keys, normal_counts = np.unique(keys[~is_anomalous], return_counts=True)
@@ -197,10 +204,10 @@ def _group_table(histogram: Histogram) -> Any:
 
 
 def _draw_groups(groups: npt.NDArray[np.uint64], resamples: int, generator: np.random.Generator) -> Floats | None:
-    """How often each group is drawn, (resamples, groups), or None if a kind of image has but one group."""
+    """How often each group is drawn, (resamples, groups); None if normal or anomalous images are one group."""
     draws = np.zeros((resamples, len(groups)))
-    for kind in (0, 1):
-        members = np.flatnonzero(groups % 2 == kind)
+    for label in (0, 1):
+        members = np.flatnonzero(groups % 2 == label)
         if len(members) == 1:
             return None
         if len(members):

@@ -31,13 +31,14 @@ def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """The best F1 in [0, 1] over all thresholds.
 
-    It is chosen on the very labels it is measured on: an upper bound for comparing rankings, not a way to set one.
+    The threshold is chosen on the labels it is measured on: an upper bound for comparing rankings, not a way to set
+    a threshold.
     """
     _, normal, anomalous = tally(labels, scores)
     if _one_class(normal, anomalous):
         return math.nan
-    flagged, found = np.cumsum(normal + anomalous), np.cumsum(anomalous)
-    return float(np.max(2 * found / (flagged + found[-1])))
+    positives, true_positives = np.cumsum(normal + anomalous), np.cumsum(anomalous)
+    return float(np.max(2 * true_positives / (positives + true_positives[-1])))
 
 
 def fpr_at_tpr(labels: npt.ArrayLike, scores: npt.ArrayLike, tpr: float = 0.95) -> float:
@@ -59,57 +60,59 @@ def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Flo
     Thresholds descend; a point counts the scores `>= threshold`. The rate of a missing class is NaN throughout.
     """
     thresholds, normal, anomalous = tally(labels, scores)
-    return _cumulative_share(normal), _cumulative_share(anomalous), np.concatenate(([np.inf], thresholds))
+    return _cumulative_rate(normal), _cumulative_rate(anomalous), np.concatenate(([np.inf], thresholds))
 
 
 def tally(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Distinct scores in descending order with the count of normal and of anomalous images at each: three (k,)."""
-    is_anomalous, values = _checked(labels, scores)
+    is_anomalous, values = _validated(labels, scores)
     order = np.argsort(values)[::-1]
     values, is_anomalous = values[order], is_anomalous[order]
-    last = np.append(values[1:] != values[:-1], True)
-    total = np.flatnonzero(last) + 1
-    found = np.cumsum(is_anomalous)[last]
-    anomalous = np.diff(found, prepend=0).astype(np.float64)
-    return values[last], np.diff(total, prepend=0) - anomalous, anomalous
+    is_last = np.append(values[1:] != values[:-1], True)  # of equal scores
+    positives = np.flatnonzero(is_last) + 1
+    true_positives = np.cumsum(is_anomalous)[is_last]
+    anomalous = np.diff(true_positives, prepend=0).astype(np.float64)
+    return values[is_last], np.diff(positives, prepend=0) - anomalous, anomalous
 
 
 def auroc_from_counts(normal: Floats, anomalous: Floats) -> float:
     """AUROC from the counts per threshold, thresholds descending, two (k,); NaN for a missing class."""
     if _one_class(normal, anomalous):
         return math.nan
-    found = np.cumsum(anomalous)
-    pairs = np.sum(normal * (found - anomalous / 2))
-    return float(pairs / (normal.sum() * found[-1]))
+    true_positives = np.cumsum(anomalous)
+    pairs = np.sum(normal * (true_positives - anomalous / 2))  # in the right order, ties half
+    return float(pairs / (normal.sum() * true_positives[-1]))
 
 
 def average_precision_from_counts(normal: Floats, anomalous: Floats) -> float:
     """Average precision from the counts per threshold, thresholds descending, two (k,); NaN for a missing class."""
     if _one_class(normal, anomalous):
         return math.nan
-    flagged, found = np.cumsum(normal + anomalous), np.cumsum(anomalous)
-    return float(np.sum(anomalous * (found / np.maximum(flagged, 1))) / found[-1])
+    positives, true_positives = np.cumsum(normal + anomalous), np.cumsum(anomalous)
+    return float(np.sum(anomalous * (true_positives / np.maximum(positives, 1))) / true_positives[-1])
 
 
 def _one_class(normal: Floats, anomalous: Floats) -> bool:
     return not (normal.any() and anomalous.any())
 
 
-def _cumulative_share(counts: Floats) -> Floats:
-    running = np.concatenate(([0.0], np.cumsum(counts)))
-    return running / running[-1] if running[-1] else np.full_like(running, np.nan)
+def _cumulative_rate(counts: Floats) -> Floats:
+    cumulative = np.concatenate(([0.0], np.cumsum(counts)))
+    return cumulative / cumulative[-1] if cumulative[-1] else np.full_like(cumulative, np.nan)
 
 
-def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:
-    raw: npt.NDArray[Any] = np.asarray(labels)
+def _validated(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:
+    label_array: npt.NDArray[Any] = np.asarray(labels)
     values = np.asarray(scores, dtype=np.float64)
-    if raw.ndim != 1 or raw.shape != values.shape:
-        raise ValueError(f"labels and scores must be two lists of one length, found {raw.shape} and {values.shape}")
-    if raw.size == 0:
+    if label_array.ndim != 1 or label_array.shape != values.shape:
+        raise ValueError(
+            f"labels and scores must be two lists of one length, found {label_array.shape} and {values.shape}"
+        )
+    if label_array.size == 0:
         raise ValueError("labels and scores are empty: give at least one image")
-    is_anomalous = raw == 1
-    if not np.all(is_anomalous | (raw == 0)):
-        raise ValueError(f"labels must be 0 (normal) or 1 (anomalous), found {np.unique(raw)[:5].tolist()}")
+    is_anomalous = label_array == 1
+    if not np.all(is_anomalous | (label_array == 0)):
+        raise ValueError(f"labels must be 0 (normal) or 1 (anomalous), found {np.unique(label_array)[:5].tolist()}")
     if np.isnan(values).any():
         raise ValueError(f"score {int(np.argmax(np.isnan(values)))} is NaN: leave out images that were not judged")
     return is_anomalous, values

@@ -1,4 +1,4 @@
-"""How soon a person who looks through a ranking from the top finds what is there.
+"""How soon a person who reads a ranking from the top meets anomalous items.
 
 Labels and scores as in `daad.metrics.ranking`; equal scores count as if drawn in random order, so the result never
 depends on the order of the data. Source: the released code of Lesnikowski et al., IEEE JSTARS 2024.
@@ -20,15 +20,18 @@ def improvement_factor(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def first_detection(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """The place, 1 the first, of the highest-ranked anomalous item; the expected one where it shares its score."""
+    """The rank, from 1, of the highest-ranked anomalous item; the expected rank where others have its score."""
     _, normal, anomalous = tally(labels, scores)
     if not anomalous.any():
         return math.nan
-    level = int(np.argmax(anomalous > 0))
-    before = float(normal[:level].sum())
-    return before + expected_first_detection(int(normal[level] + anomalous[level]), int(anomalous[level]))
+    tie = int(np.argmax(anomalous > 0))  # the index of the highest score that an anomalous item has
+    before = float(normal[:tie].sum())
+    return before + expected_first_detection(int(normal[tie] + anomalous[tie]), int(anomalous[tie]))
 
 
 def expected_first_detection(items: int, anomalous: int) -> float:
-    """The same for random order: (n + 1) / (m + 1). (The released code has n / (m + 1).) NaN where there is none."""
+    """The same for n items, m of them anomalous, in random order: (n + 1) / (m + 1); NaN where m is 0.
+
+    The released code has n / (m + 1).
+    """
     return (items + 1) / (anomalous + 1) if anomalous else math.nan

@@ -6,21 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from daad.audit.audit import Audit, PoolRow
 from daad.data.decode import decode
 from daad.data.generated_files import AUDIT, mark
 from daad.data.sample import Failure, Sample
 from daad.errors import ImageError
 from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
-from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
 from daad.report.sheet import Thumbnail, write_contact_sheet
+from daad.scoring.heat import RGB, display_rgb, overlay
+
+if TYPE_CHECKING:
+    from daad.audit.audit import Audit, PoolRow
 
 MAX_LISTED = 200
 MAX_GROUPS = 24

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from daad.report.heat import RGB, display_rgb
+from daad.scoring.heat import RGB, display_rgb
 
 # Okabe and Ito's colours, which people with any common colour blindness can distinguish.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")

@@ -7,13 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from daad.boxes.detector import BoxDetector
-from daad.boxes.evaluation import BoxEvaluation
 from daad.data.box_set import BoxSample
 from daad.data.coco import CocoBox, CocoImage, write_coco
 from daad.data.decode import decode
@@ -23,8 +21,12 @@ from daad.metrics.box_quality import Boxes
 from daad.report import tables
 from daad.report.box_drawing import Box, draw_boxes
 from daad.report.cases import PAGE_BYTES, data_uri
-from daad.report.heat import RGB, display_rgb
 from daad.report.page import render
+from daad.scoring.heat import RGB, display_rgb
+
+if TYPE_CHECKING:
+    from daad.boxes.detector import BoxDetector
+    from daad.boxes.evaluation import BoxEvaluation
 
 MAX_IMAGES = 24
 LONG_SIDE = 640

@@ -17,8 +17,8 @@ from daad.data.preprocess import Preprocess, resize_map
 from daad.data.sample import Failure, Sample
 from daad.data.scenes import pixels_of
 from daad.errors import ImageError
-from daad.report.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
 from daad.runtime.evaluation import mask_name
+from daad.scoring.heat import RGB, Map, Mask, display_rgb, heat_map, outlined, overlay
 
 if TYPE_CHECKING:
     from daad.runtime.evaluation import Row

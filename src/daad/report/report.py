@@ -14,8 +14,8 @@ from daad.errors import ConfigError
 from daad.metrics.intervals import Interval
 from daad.report import tables
 from daad.report.cases import TRUTH, CaseGroup, add_cases, choose_cases, data_uri
-from daad.report.heat import OUTLINE, SATURATION, heat_map
 from daad.report.page import render
+from daad.scoring.heat import OUTLINE, SATURATION, heat_map
 
 if TYPE_CHECKING:
     from daad.runtime.evaluation import Evaluation

@@ -18,9 +18,9 @@ from daad.data.tiles import Window
 from daad.errors import ImageError
 from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri
-from daad.report.heat import RGB, display_rgb, overlay
 from daad.report.page import render
 from daad.report.sheet import CELL, MARGIN, Thumbnail, write_contact_sheet
+from daad.scoring.heat import RGB, display_rgb, overlay
 from daad.search.candidates import Candidate, as_csv, as_geojson
 from daad.search.search import Search, SearchedScene
 

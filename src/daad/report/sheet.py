@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from daad.report.heat import RGB, own_picture
+from daad.report.pictures import own_picture
+from daad.scoring.heat import RGB
 
 CELL, CAPTION, COLUMNS = 220, 34, 6  # side of a cell and height of its text in pixels, cells in a row
 MARGIN = 12

@@ -18,6 +18,7 @@ from daad.metrics import ranking
 from daad.metrics.intervals import Interval, bootstrap, proportion
 from daad.metrics.pixels import PixelMetrics
 from daad.runtime.progress import Progress
+from daad.scoring.notebook import evaluation_html
 from daad.scoring.prediction import Prediction
 
 Predict = Callable[[Iterator[Sample]], Iterator[Prediction]]
@@ -64,6 +65,10 @@ class Evaluation:
     def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """(labels, scores), one entry a row."""
         return np.array([row.label for row in self.rows]), np.array([row.score for row in self.rows])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return evaluation_html(self.metrics, *self.arrays(), self.notes)
 
 
 def labelled(data: Any) -> list[Sample]:

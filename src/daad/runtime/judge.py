@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
+from daad.data.tensors import is_tensor
 from daad.data.tiles import Tiling
 from daad.errors import ConfigError, ImageError
 from daad.runtime.evaluation import Evaluation, evaluate
@@ -100,6 +101,8 @@ class Judge:
 
         Raises ImageError for the first image that cannot be read, and for an array that is one image.
         """
+        if is_tensor(images) and images.ndim == 3:
+            raise ImageError(f"tensor of shape {tuple(images.shape)} is one image; give a batch (N, C, H, W)")
         if isinstance(images, np.ndarray) and images.ndim == 3:
             if images.shape[-1] == self.preprocess.channels:
                 raise ImageError(f"array of shape {images.shape} looks like one image; give a batch (N, H, W, C)")

@@ -17,6 +17,7 @@ from daad.data.prefetch import in_order
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Sample
 from daad.data.sources import is_file
+from daad.data.tensors import is_tensor
 from daad.errors import ImageError
 
 T = TypeVar("T")
@@ -36,9 +37,15 @@ class Prepared:
 def samples_of(source: Any) -> Iterator[Sample]:
     """The images of a path, folder, layout, array, PIL image, bytes, list or iterator, one at a time."""
     if isinstance(source, Iterator) and not is_file(source):
-        # Arrays are copied: a camera may fill one buffer again and again while earlier frames wait to be judged.
-        return (as_sample(np.copy(i) if isinstance(i, np.ndarray) else i, n) for n, i in enumerate(source))
+        return (as_sample(_own_copy(item), index) for index, item in enumerate(source))
     return iter(read_layout(source, split=None))
+
+
+def _own_copy(item: Any) -> Any:
+    """Arrays are copied: a camera may fill one buffer again and again while earlier frames wait to be judged."""
+    if is_tensor(item):
+        return item.clone()
+    return np.copy(item) if isinstance(item, np.ndarray) else item
 
 
 def prepare(sample: Sample, preprocess: Preprocess) -> Prepared:

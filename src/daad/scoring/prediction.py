@@ -50,3 +50,9 @@ class Prediction:
     image: npt.NDArray[Any] | None = None
     threshold: float = math.nan
     map_threshold: float = math.nan
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from daad.scoring.notebook import prediction_html
+
+        return prediction_html(self)

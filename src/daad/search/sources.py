@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from daad.data.decode import EXTENSIONS
-from daad.data.generated_files import is_own_folder, is_own_picture
+from daad.data.generated_files import is_generated_folder, is_generated_picture
 from daad.data.layouts import as_sample
 from daad.data.sample import Sample, printable
 from daad.errors import DataError
@@ -54,13 +54,13 @@ def _samples_at(item: str | Path) -> list[Sample]:
     if not path.is_dir():
         return [Sample(path, printable(path))]
     folders = [path, *(entry for entry in path.rglob("*") if entry.is_dir())]
-    generated = [folder for folder in folders if is_own_folder(folder)]
+    generated = [folder for folder in folders if is_generated_folder(folder)]
     images = sorted(
         file
         for file in path.rglob("*")
         if file.suffix.lower() in EXTENSIONS
         and file.is_file()
-        and not is_own_picture(file)
+        and not is_generated_picture(file)
         and not any(file.is_relative_to(folder) for folder in generated)
     )
     if not images:

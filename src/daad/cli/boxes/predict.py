@@ -87,7 +87,7 @@ def _save_picture(folder: Path, sample: Sample, prediction: BoxPrediction, class
     from daad.data.decode import decode
     from daad.errors import ImageError
     from daad.report.box_drawing import draw_boxes
-    from daad.report.heat import save_picture
+    from daad.report.pictures import save_picture
 
     try:
         image = decode(sample.image, name=sample.name)

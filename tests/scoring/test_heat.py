@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from daad.report.heat import OUTLINE, SATURATION, contours, display_rgb, heat_map, overlay, save_pictures
+from daad.report.pictures import save_pictures
+from daad.scoring.heat import OUTLINE, SATURATION, contours, display_rgb, heat_map, overlay
 from daad.scoring.prediction import Prediction
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 8), st.integers(1, 8)))
@@ -162,6 +163,6 @@ def test_an_image_that_was_not_judged_has_no_pictures(tmp_path):
 
 
 def test_heat_needs_neither_torch_nor_matplotlib():
-    code = "import sys, daad.report.heat, daad.report.report; print({'torch', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, daad.scoring.heat, daad.report.report; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""A scene that GDAL reads window by window, through rasterio: TIFF of any size and JPEG 2000."""
+"""A scene that rasterio (GDAL) reads window by window: TIFF of any size and JPEG 2000."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ from typing import Any
 import numpy as np
 
 from daad.data.arrays import MAX_CHANNELS, ImageInfo, on_black
-from daad.data.patches import Bools, Patch, all_or, both, real, to_ints
+from daad.data.patches import Bools, Patch, intersection, none_if_all, to_ints, valid_mask
 from daad.data.tiles import Window
 from daad.errors import ImageError
 
 MAX_SIDE = 10_000_000
-MAX_BLOCK_BYTES = 512 * 2**20  # what the file's own layout forces to be read at once
+MAX_BLOCK_BYTES = 512 * 2**20  # of a block of the file, which GDAL reads at once
 CACHE_MEGABYTES = 256
 TYPES = ("uint8", "uint16", "float32", "float64")
 
 
-class RasterScene:
-    """An open dataset. Alpha bands, no-data values, masks, NaN and blocks that the file does not hold say where there
-    is no data; colours under alpha are put on black, as everywhere."""
+class RasterioScene:
+    """An open GDAL dataset.
+
+    No data is where an alpha band, a no-data value, a mask or NaN says so, and in blocks that the file does not hold.
+    Colours under alpha are composited on black, as everywhere.
+
+    Args:
+        source: the path of the file.
+        driver: GDAL's name of the format, "GTiff" or "JP2OpenJPEG".
+        name: what errors call the scene.
+        no_data: the value that means no data, beside the file's own.
+
+    Raises:
+        ImageError: the file cannot be opened, or its pixels are of unknown range.
+    """
 
     def __init__(self, source: Any, driver: str, name: str, no_data: float | None) -> None:
         self._lock, self._stack = Lock(), ExitStack()
@@ -31,23 +43,23 @@ class RasterScene:
             indexes, kinds = self._dataset.indexes, [kind.name for kind in self._dataset.colorinterp]
             self._bands = [band for band, kind in zip(indexes, kinds, strict=True) if kind != "alpha"]
             self._alpha = [band for band, kind in zip(indexes, kinds, strict=True) if kind == "alpha"][:1]
-            self.info = _checked(self._dataset, self._bands, name)
+            self.info = _validated_info(self._dataset, self._bands, name)
         except BaseException:
             self._stack.close()
             raise
         self._no_data, self._blocks = no_data, self._dataset.block_shapes[0]
         self._by_blocks = driver == "GTiff"
         masks = self._dataset.mask_flag_enums
-        self._masked = not self._alpha and any(masks[band - 1] != [_all_valid()] for band in self._bands)
+        self._has_mask = not self._alpha and any(masks[band - 1] != [_all_valid()] for band in self._bands)
         self._closed = False
 
     @property
     def geo(self) -> Any:
-        """The dataset, where it has a reference system."""
+        """The dataset, if it is geo-referenced; else None."""
         return self._dataset if self._dataset.crs is not None and not self._dataset.transform.is_identity else None
 
     def close(self) -> None:
-        """Wait for a read that is under way: GDAL may not be closed under it."""
+        """Close the dataset after a read that is under way: GDAL may not be closed during one."""
         with self._lock:
             self._closed = True
             self._stack.close()
@@ -61,11 +73,11 @@ class RasterScene:
 
     def _read(self, window: Window) -> Patch:
         top, left, height, width = window
-        place = ((top, top + height), (left, left + width))
+        rows_columns = ((top, top + height), (left, left + width))
         try:
-            bands = self._dataset.read([*self._bands, *self._alpha], window=place)
-            mask = self._dataset.dataset_mask(window=place) != 0 if self._masked else None
-            mask = both(mask, self._written(window))
+            bands = self._dataset.read([*self._bands, *self._alpha], window=rows_columns)
+            mask = self._dataset.dataset_mask(window=rows_columns) != 0 if self._has_mask else None
+            mask = intersection(mask, self._written(window))
         except Exception as error:  # rasterio's own, of many kinds
             raise ImageError(
                 f"{self.info.name}: cannot be read at row {top}, column {left} ({error.__cause__ or error}); the file "
@@ -73,13 +85,13 @@ class RasterScene:
             ) from None
         pixels = np.ascontiguousarray(bands.transpose(1, 2, 0))
         if self._alpha:
-            mask = both(mask, pixels[..., -1] != 0)
+            mask = intersection(mask, pixels[..., -1] != 0)
             pixels = on_black(pixels) if pixels.dtype.kind == "u" else pixels[..., :-1]
-        valid = both(real(pixels, self._no_data), mask)
-        return Patch(to_ints(pixels, valid, self.info.name), all_or(valid))
+        valid = intersection(valid_mask(pixels, self._no_data), mask)
+        return Patch(to_ints(pixels, valid, self.info.name), none_if_all(valid))
 
     def _written(self, window: Window) -> Bools | None:
-        """False in blocks of a TIFF that were never written, or whose place in the file is lost: they read as zeros."""
+        """False in blocks of a TIFF that were never written, or whose offset is lost: they read as zeros."""
         if not self._by_blocks:
             return None
         rows, columns = self._blocks
@@ -89,9 +101,9 @@ class RasterScene:
                 if self._dataset.get_tag_item(f"BLOCK_SIZE_{j}_{i}", "TIFF", bidx=1):
                     continue
                 valid = np.ones((window.height, window.width), bool) if valid is None else valid
-                down = slice(max(0, i * rows - window.top), max(0, (i + 1) * rows - window.top))
-                across = slice(max(0, j * columns - window.left), max(0, (j + 1) * columns - window.left))
-                valid[down, across] = False
+                block_rows = slice(max(0, i * rows - window.top), max(0, (i + 1) * rows - window.top))
+                block_columns = slice(max(0, j * columns - window.left), max(0, (j + 1) * columns - window.left))
+                valid[block_rows, block_columns] = False
         return valid
 
 
@@ -110,7 +122,7 @@ def _opened(stack: ExitStack, source: Any, driver: str, name: str) -> Any:
         raise ImageError(f"{name}: cannot be opened ({error}); the file is damaged, so copy or save it again") from None
 
 
-def _checked(dataset: Any, bands: list[int], name: str) -> ImageInfo:
+def _validated_info(dataset: Any, bands: list[int], name: str) -> ImageInfo:
     kinds = sorted({str(dataset.dtypes[band - 1]) for band in bands})
     if not bands or len(bands) > MAX_CHANNELS:
         raise ImageError(f"{name}: has {len(bands)} bands beside alpha, and 1 to {MAX_CHANNELS} are read")

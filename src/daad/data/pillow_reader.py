@@ -1,4 +1,4 @@
-"""Pixels out of what Pillow holds: one allow-list of formats, and one rule for every Pillow mode."""
+"""Images that Pillow reads: one allow-list of formats, and one rule for every Pillow mode to become pixels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 ORIENTATION = 0x0112
 JP2_MAGIC = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 MAX_JUNK = 65_536  # bytes between two markers of a JPEG
-# Pillow holds 16-bit colour PNG at 8 bits; unpacked under these raw modes it hands over every byte of it.
+# Pillow decodes 16-bit colour PNG to 8 bits; with these raw modes it gives the high and the low bytes.
 _DEEP_PNG = {"RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"), "LA;16B": ("RGBA",)}
 _TO_RGB = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX")
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "La": 1, "I": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBa": 3}
 
 
-def open_raster(stream: IO[bytes], name: str) -> Image.Image:
+def open_with_pillow(stream: IO[bytes], name: str) -> Image.Image:
     """Read the header of an image file in one of FORMATS; no pixel is decoded.
 
     Goes to Pillow's plugins directly, since `Image.open` checks the size against a limit that is global to the process.
@@ -41,8 +41,8 @@ def open_raster(stream: IO[bytes], name: str) -> Image.Image:
         factory, accept = Image.OPEN[candidate]
         if accept is None or accept(prefix) is True:
             stream.seek(0)
-            patient: Any = _Patience(stream, name) if candidate == "JPEG" else stream
-            return factory(patient, "")
+            limited: Any = _JunkLimit(stream, name) if candidate == "JPEG" else stream
+            return factory(limited, "")
     if prefix.startswith(JP2_MAGIC):
         raise ImageError(f"{name}: JPEG 2000 is read by tiles alone: fit with --tile, or use daad search")
     raise ImageError(
@@ -51,15 +51,15 @@ def open_raster(stream: IO[bytes], name: str) -> Image.Image:
     )
 
 
-class _Patience:
-    """A JPEG's stream that gives up on junk: Pillow looks for the next marker byte by byte, to the end of any file."""
+class _JunkLimit:
+    """A JPEG's stream with limited junk between markers: Pillow searches for the next one byte by byte to the end."""
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
-        self._stream, self._name, self._single = stream, name, 0
+        self._stream, self._name, self._single_reads = stream, name, 0
 
     def read(self, size: int = -1) -> bytes:
-        self._single += size == 1
-        if self._single > MAX_JUNK:
+        self._single_reads += size == 1
+        if self._single_reads > MAX_JUNK:
             raise ImageError(f"{self._name}: no JPEG marker in {MAX_JUNK:,} bytes; the file is damaged, save it again")
         return self._stream.read(size)
 
@@ -67,8 +67,8 @@ class _Patience:
         return getattr(self._stream, attribute)
 
 
-class RasterReader:
-    """An image that Pillow holds, from a stream (which allows 16-bit colour PNG) or given as a PIL image."""
+class PillowReader:
+    """A Pillow image, opened from a stream (which allows 16-bit colour PNG) or given by the user."""
 
     def __init__(self, image: Image.Image, name: str, stream: IO[bytes] | None = None) -> None:
         self._image, self._stream = image, stream
@@ -83,7 +83,7 @@ class RasterReader:
         channels = _CHANNELS.get("I" if image.mode.startswith("I;16") else image.mode, 3)
         depth: Depth = "uint16" if self._deep or image.mode.startswith("I") else "uint8"
         width, height = image.size
-        if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):  # Pillow turns TIFF itself
+        if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):  # Pillow rotates TIFF itself
             width, height = height, width
         if self._raw_mode == "LA;16B":
             channels = 1
@@ -92,12 +92,12 @@ class RasterReader:
     def read(self) -> Pixels:
         _load(self._image)
         pixels = self._read_deep() if self._deep else _pixels(self._image, self.info.name)
-        pixels = _hide_key_colour(pixels, self._image, self._raw_mode)
+        pixels = _blacken_key_colour(pixels, self._image, self._raw_mode)
         pixels = orient(pixels, _orientation(self._image))
         return np.ascontiguousarray(pixels)
 
     def opacity(self) -> npt.NDArray[np.bool_] | None:
-        """False where the image is wholly transparent, (H, W); None for an image without transparency."""
+        """False where the image is fully transparent, (H, W); None for an image without transparency."""
         image = self._image
         if not image.has_transparency_data or image.mode.startswith("I"):
             return None
@@ -134,13 +134,13 @@ def _load(image: Image.Image) -> None:
     if image.width * image.height <= (Image.MAX_IMAGE_PIXELS or float("inf")):
         image.load()
         return
-    with warnings.catch_warnings():  # the caller's own limit was checked already
+    with warnings.catch_warnings():  # `max_pixels` was checked already
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image.load()
 
 
 def _unpacked(stream: IO[bytes], raw_mode: str, name: str) -> Pixels:
-    image: Any = open_raster(stream, name)
+    image: Any = open_with_pillow(stream, name)
     image.tile = [image.tile[0]._replace(args=raw_mode)]
     image.load()
     return np.asarray(image)
@@ -163,7 +163,7 @@ def _pixels(image: Image.Image, name: str) -> Pixels:
         return _to_uint16(pixels, name)
     if image.mode in ("LA", "RGBA"):
         return on_black(pixels)
-    return pixels[..., :-1] if mode in ("La", "RGBa") else pixels  # premultiplied: on black already
+    return pixels[..., :-1] if mode in ("La", "RGBa") else pixels  # premultiplied alpha: on black already
 
 
 def _to_uint16(pixels: Pixels, name: str) -> Pixels:
@@ -175,7 +175,7 @@ def _to_uint16(pixels: Pixels, name: str) -> Pixels:
     return pixels.astype(np.uint16)
 
 
-def _hide_key_colour(pixels: Pixels, image: Image.Image, raw_mode: str) -> Pixels:
+def _blacken_key_colour(pixels: Pixels, image: Image.Image, raw_mode: str) -> Pixels:
     """Make the one transparent colour that a PNG without alpha may name (its tRNS chunk) black."""
     key = image.info.get("transparency")
     if key is None or isinstance(key, bytes) or image.mode not in ("1", "L", "I;16", "RGB"):
