@@ -1,4 +1,4 @@
-"""An audit ranks a pool by how unlike the rest each image is, loses no image, and hands the rest on to a fit."""
+"""An audit ranks a pool by anomaly score, loses no image, and lists the kept images for a fit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pool"
 
 
-def test_what_is_odd_ranks_first_whatever_the_contamination() -> None:
+def test_anomalous_images_rank_first_whatever_the_contamination() -> None:
     few, many = (daad.audit(pool(), contamination=share, **TINY) for share in (0.05, 0.2))
     assert {row.name for row in few.rows[:3]} == {"array[0]", "array[1]", "array[2]"}
     assert [row.score for row in few.rows] == [row.score for row in many.rows]
@@ -41,7 +41,7 @@ def test_what_is_odd_ranks_first_whatever_the_contamination() -> None:
     assert [row.rank for row in few.rows] == list(range(1, 41))
 
 
-def test_a_pool_may_hold_odd_images_and_the_user_has_the_last_word() -> None:
+def test_an_audit_learns_the_spread_from_part_of_the_pool_unless_the_user_says_otherwise() -> None:
     def share(**settings: float) -> float:
         return daad.audit(pool(), **{**TINY, "steps": 2, **settings}).provenance["config"]["support_fraction"]
 
@@ -49,9 +49,9 @@ def test_a_pool_may_hold_odd_images_and_the_user_has_the_last_word() -> None:
     assert (share(), share(support_fraction=0.9), fitted.model.config.support_fraction) == (0.75, 0.9, 1.0)
 
 
-def test_a_small_pool_of_good_images_has_none_that_stands_far_apart() -> None:
-    found = daad.audit(striped(30, 32, 32, 1), **TINY)
-    assert found.rows[0].deviations < 12 and sum(row.deviations > 3 for row in found.rows) <= 6
+def test_a_small_pool_of_good_images_has_no_large_deviations() -> None:
+    audit = daad.audit(striped(30, 32, 32, 1), **TINY)
+    assert audit.rows[0].deviations < 12 and sum(row.deviations > 3 for row in audit.rows) <= 6
 
 
 def test_any_model_can_audit() -> None:
@@ -99,7 +99,7 @@ def test_the_table_has_every_image_once(folder: Path, tmp_path: Path) -> None:
     assert "broken.png" in rows[-1]["error"]
 
 
-def test_where_most_images_are_copies_the_others_stand_apart_and_ties_are_told() -> None:
+def test_where_most_images_are_copies_the_others_deviate_and_ties_are_counted() -> None:
     images = np.concatenate([pool(odd=1)[:12], np.repeat(pool()[20:21], 28, axis=0)])
     tied = daad.audit(images, contamination=0.5, **TINY)
     assert tied.rows[0].deviations > 1 and tied.rows[-1].distance == "+0.0 sd"
@@ -109,7 +109,7 @@ def test_where_most_images_are_copies_the_others_stand_apart_and_ties_are_told()
 @pytest.mark.parametrize(
     ("deviations", "words"), [(-0.04, "+0.0 sd"), (2.34, "+2.3 sd"), (-1.2, "-1.2 sd"), (8e9, "over +1,000 sd")]
 )
-def test_a_distance_is_said_in_a_few_words(deviations: float, words: str) -> None:
+def test_a_distance_is_written_in_standard_deviations(deviations: float, words: str) -> None:
     assert PoolRow(1, "a", 1.0, deviations, True, 0, 1).distance == words
 
 
@@ -120,7 +120,7 @@ def test_images_without_a_path_cannot_be_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 0.6, 5])
-def test_a_share_that_makes_no_sense_is_refused(share: float) -> None:
+def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="contamination"):
         daad.audit(pool(), contamination=share, **TINY)
 
@@ -135,9 +135,9 @@ def test_fewer_images_than_slots_are_refused_with_what_to_do() -> None:
         daad.audit(pool()[:6], **{**TINY, "memory_slots": 10})
 
 
-def test_two_audits_of_one_seed_are_one() -> None:
-    first, again = (daad.audit(pool(), **TINY) for _ in range(2))
-    assert first.rows == again.rows
+def test_the_same_seed_gives_the_same_audit() -> None:
+    first, second = (daad.audit(pool(), **TINY) for _ in range(2))
+    assert first.rows == second.rows
 
 
 def test_images_that_are_all_nearly_alike_can_be_fitted_after_an_audit(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_images_that_are_all_nearly_alike_can_be_fitted_after_an_audit(tmp_path:
     assert {sample.group for sample in read_layout(tmp_path / "kept.csv", split="train")} == {None}
 
 
-def test_the_list_is_right_past_links_and_odd_names(folder: Path, tmp_path: Path) -> None:
+def test_the_manifest_has_right_paths_with_links_and_spaces_in_names(folder: Path, tmp_path: Path) -> None:
     (folder / "01.png").rename(folder / " lead.png")
     (tmp_path / "real" / "deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
@@ -162,7 +162,7 @@ def test_the_list_is_right_past_links_and_odd_names(folder: Path, tmp_path: Path
     assert len(samples) == 39 and all(sample.image.is_file() for sample in samples)
 
 
-def test_a_name_that_is_not_utf_8_is_told_and_the_rest_is_listed(folder: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_reported_and_the_others_are_listed(folder: Path, tmp_path: Path) -> None:
     (folder / "21.png").rename(folder / os.fsdecode(b"bad\xff.png"))
     audit = daad.audit(folder, contamination=0.01, **TINY)
     assert not any(row.suspect and "bad" in row.name for row in audit.rows)
@@ -187,7 +187,7 @@ def test_an_image_of_another_kind_is_left_out_of_a_large_pool_and_a_mixture_is_r
         daad.audit(folder, **TINY)
 
 
-def test_what_is_too_little_says_what_could_not_be_read(folder: Path) -> None:
+def test_the_error_for_too_few_images_counts_those_that_could_not_be_read(folder: Path) -> None:
     for path in sorted(folder.iterdir())[3:]:
         path.write_bytes(b"text")
     with pytest.raises(ConfigError, match=r"memory_slots 4 is more than the 3 .* \(37 images were left out; .*03.png"):

@@ -1,4 +1,4 @@
-"""Near-duplicates: what is the same picture is found, what is not is not, in any order and at any number."""
+"""Near-duplicates: copies of a picture are grouped, different pictures are not, in any order and at any number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from daad.audit.duplicates import TOLERANCE, duplicate_groups, thumbnails
 
 
 def noise(count: int, seed: int = 0, side: int = 32, channels: int = 1) -> np.ndarray:
-    """Photos that differ: coarse noise, smoothly enlarged."""
+    """Different pictures: coarse noise, smoothly enlarged."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
     return np.stack([np.atleast_3d(np.array(Image.fromarray(c.squeeze()).resize((side, side)))) for c in coarse])
 
 
-def coded_again(image: np.ndarray, quality: int) -> np.ndarray:
+def re_encoded(image: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(image.squeeze()).save(buffer, "JPEG", quality=quality)
     return np.array(Image.open(buffer)).reshape(image.shape)
@@ -38,9 +38,9 @@ def brute_force(images: np.ndarray, tolerance: float) -> list[int]:
     return [first.index(g) for g in group]
 
 
-def test_an_image_coded_again_is_found_and_other_images_are_not() -> None:
+def test_a_re_encoded_image_is_grouped_and_other_images_are_not() -> None:
     images = noise(30)
-    pool = np.concatenate([images, coded_again(images[3], 80)[None], coded_again(images[3], 95)[None]])
+    pool = np.concatenate([images, re_encoded(images[3], 80)[None], re_encoded(images[3], 95)[None]])
     groups = duplicate_groups(pool)
     assert groups[3] == groups[30] == groups[31]
     assert len(set(groups.tolist())) == 30
@@ -59,11 +59,11 @@ def test_groups_are_those_of_all_pairs(seed: int, count: int, tolerance: float) 
         assert duplicate_groups(pool, tolerance).tolist() == expected
 
 
-def test_parts_at_one_place_under_one_camera_are_not_all_the_same_picture() -> None:
+def test_parts_in_the_same_position_under_a_camera_are_not_all_duplicates() -> None:
     rng = np.random.default_rng(0)
     part = noise(1, side=128)
     pool = np.clip(part + rng.normal(0, 2, (30, 128, 128, 1)), 0, 255).astype(np.uint8)
-    pool = np.concatenate([pool, coded_again(pool[3], 95)[None], pool[4:5]])
+    pool = np.concatenate([pool, re_encoded(pool[3], 95)[None], pool[4:5]])
     groups = duplicate_groups(pool)
     assert groups[31] == groups[4] and groups[30] == groups[3]
     assert len(set(groups.tolist())) == 30
@@ -87,6 +87,6 @@ def test_depth_and_channels_do_not_matter() -> None:
     np.testing.assert_allclose(thumbnails(deep), thumbnails(grey), atol=1e-5)
 
 
-def test_constant_images_of_other_brightness_are_apart() -> None:
+def test_constant_images_of_different_brightness_are_not_grouped() -> None:
     pool = np.stack([np.full((16, 16, 1), value, np.uint8) for value in (10, 10, 11, 60)])
     assert duplicate_groups(pool, TOLERANCE).tolist() == [0, 0, 0, 1]

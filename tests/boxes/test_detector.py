@@ -1,4 +1,4 @@
-"""A detector of boxes from labelled files to a report: it finds, is saved, goes on after a kill, refuses bad input."""
+"""A detector of boxes from labelled files to an evaluation: accuracy, saving, resuming after a kill, bad input."""
 
 from __future__ import annotations
 
@@ -39,29 +39,30 @@ def state(detector: BoxDetector) -> dict[str, bytes]:
     return {name: value.contiguous().numpy().tobytes() for name, value in detector.model.state_dict().items()}
 
 
-def test_it_finds_what_it_learnt(learnt: BoxDetector, labelled: Path) -> None:
-    found = learnt.evaluate(labelled)
-    assert found.quality.ap50 > 0.9 and found.baseline.ap50 < 0.2
-    assert found.intervals["precision"].value > 0.8 and found.intervals["recall"].value > 0.7
-    assert (found.images, found.boxes) == (20, sum(len(sample.boxes) for sample in found.samples))
-    assert set(found.quality.by_class) == {"hole", "bar"} and set(found.quality.by_size) == {"small", "middle", "large"}
-    assert found.notes == []
+def test_it_detects_the_classes_it_learnt(learnt: BoxDetector, labelled: Path) -> None:
+    evaluation = learnt.evaluate(labelled)
+    quality = evaluation.quality
+    assert quality.ap50 > 0.9 and evaluation.baseline.ap50 < 0.2
+    assert evaluation.intervals["precision"].value > 0.8 and evaluation.intervals["recall"].value > 0.7
+    assert (evaluation.images, evaluation.boxes) == (20, sum(len(sample.boxes) for sample in evaluation.samples))
+    assert set(quality.by_class) == {"hole", "bar"} and set(quality.by_size) == {"small", "middle", "large"}
+    assert evaluation.notes == []
 
 
 def test_a_prediction_is_in_pixels_of_the_image_as_given(learnt: BoxDetector) -> None:
-    image, things = made(1000, 2)
+    image, objects = made(1000, 2)
     large = image.repeat(3, axis=0).repeat(2, axis=1)
     small, wide = learnt.predict_one(image), learnt.predict_one(large)
     assert wide.size == (288, 192) and small.size == (96, 96)
-    assert [each.label for each in wide.detections] == [each.label for each in small.detections] != []
-    for (x, y, w, h), kind in things:
+    assert [d.label for d in wide.detections] == [d.label for d in small.detections] != []
+    for (x, y, w, h), kind in objects:
         best = min(
             wide.detections,
-            key=lambda each: np.abs(np.subtract(each.box, (2 * x, 3 * y, 2 * (x + w), 3 * (y + h)))).sum(),
+            key=lambda detection: np.abs(np.subtract(detection.box, (2 * x, 3 * y, 2 * (x + w), 3 * (y + h)))).sum(),
         )
         assert best.label == kind
         np.testing.assert_allclose(best.box, (2 * x, 3 * y, 2 * (x + w), 3 * (y + h)), atol=14)
-    scores = [each.score for each in small.detections]
+    scores = [detection.score for detection in small.detections]
     assert scores == sorted(scores, reverse=True) and all(score >= learnt.confidence.threshold for score in scores)
 
 
@@ -69,18 +70,18 @@ def test_a_lower_score_shows_more_and_no_box_leaves_the_image(learnt: BoxDetecto
     image, _ = made(1001, 3)
     few, many = learnt.predict_one(image), learnt.predict_one(image, min_score=0.01)
     assert len(many.detections) > len(few.detections)
-    corners = np.array([each.box for each in many.detections])
+    corners = np.array([detection.box for detection in many.detections])
     assert corners.min() >= 0 and corners.max() <= 96 and (corners[:, 2:] > corners[:, :2]).all()
     assert len(many.detections) <= 100
 
 
-def test_what_an_image_shows_does_not_depend_on_the_batch(learnt: BoxDetector) -> None:
+def test_the_boxes_of_an_image_do_not_depend_on_the_batch(learnt: BoxDetector) -> None:
     images = [made(seed, 2)[0] for seed in range(1000, 1007)]
-    together = list(learnt.predict(images, batch_size=4))
-    for image, one in zip(images, together, strict=True):
+    predictions = list(learnt.predict(images, batch_size=4))
+    for image, batched in zip(images, predictions, strict=True):
         alone = learnt.predict_one(image)
-        assert [each.label for each in alone.detections] == [each.label for each in one.detections]
-        for a, b in zip(alone.detections, one.detections, strict=True):
+        assert [d.label for d in alone.detections] == [d.label for d in batched.detections]
+        for a, b in zip(alone.detections, batched.detections, strict=True):
             np.testing.assert_allclose(a.box, b.box, atol=1e-2)
             assert a.score == pytest.approx(b.score, abs=1e-4)
 
@@ -91,9 +92,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(labelled: Pat
     assert state(first) != state(other)
 
 
-@pytest.mark.parametrize("place", ["detector", "detector.zip"])
-def test_saving_and_loading_changes_no_bit(learnt: BoxDetector, tmp_path: Path, place: str) -> None:
-    loaded = BoxDetector.load(learnt.save(tmp_path / place))
+@pytest.mark.parametrize("name", ["detector", "detector.zip"])
+def test_saving_and_loading_changes_no_bit(learnt: BoxDetector, tmp_path: Path, name: str) -> None:
+    loaded = BoxDetector.load(learnt.save(tmp_path / name))
     assert state(loaded) == state(learnt)
     assert (loaded.confidence, loaded.preprocess, loaded.classes) == (
         learnt.confidence,
@@ -112,8 +113,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     resumed = BoxDetector.fit(data, run=data / "run", resume=True, checkpoint_every=2, **settings)
     assert resumed.provenance["training"]["resumed_at"] == 4
-    whole = BoxDetector.fit(data, **settings)
-    assert state(resumed) == state(whole) and resumed.confidence == whole.confidence
+    uninterrupted = BoxDetector.fit(data, **settings)
+    assert state(resumed) == state(uninterrupted) and resumed.confidence == uninterrupted.confidence
 
 
 def test_a_run_with_other_boxes_is_not_resumed(tmp_path: Path) -> None:
@@ -133,46 +134,47 @@ def test_onnx_gives_the_numbers_of_torch(learnt: BoxDetector, tmp_path: Path) ->
     assert parity["scores"] < 1e-4 and parity["boxes"] < 1e-4
 
 
-def test_images_that_were_learnt_from_are_told(learnt: BoxDetector, labelled: Path) -> None:
-    seen = learnt.evaluate(read_boxes(labelled, split="train"))
-    assert any("60 of these images were learnt from" in note for note in seen.notes)
+def test_images_that_were_learnt_from_are_reported(learnt: BoxDetector, labelled: Path) -> None:
+    evaluation = learnt.evaluate(read_boxes(labelled, split="train"))
+    assert any("60 of these images were learnt from" in note for note in evaluation.notes)
 
 
-def test_a_class_that_is_not_there_does_not_count_and_is_told(learnt: BoxDetector, labelled: Path) -> None:
+def test_a_class_without_boxes_does_not_count_and_is_reported(learnt: BoxDetector, labelled: Path) -> None:
     data = read_boxes(labelled, split="test")
     holes = [sample for sample in data.samples if len(sample.labels) and (sample.labels == 0).all()]
-    found = learnt.evaluate(type(data)(holes, data.classes, []))
-    assert any("bar" in note for note in found.notes)
-    assert np.isnan(found.quality.by_class["bar"]) and found.quality.ap50 > 0.8
+    evaluation = learnt.evaluate(type(data)(holes, data.classes, []))
+    assert any("bar" in note for note in evaluation.notes)
+    assert np.isnan(evaluation.quality.by_class["bar"]) and evaluation.quality.ap50 > 0.8
 
 
 def test_classes_in_another_order_are_the_same_classes(learnt: BoxDetector, labelled: Path) -> None:
     data = read_boxes(labelled, split="test")
-    turned = data.of(("bar", "hole"))
-    assert turned.classes != data.classes
-    assert learnt.evaluate(turned).quality == learnt.evaluate(data).quality
-    less = learnt.evaluate(data.of(("hole",)))
-    assert len(less.notes) > 1 and "unknown class 'bar'" in less.notes[0]
-    assert less.quality.by_class["hole"] == learnt.evaluate(data).quality.by_class["hole"]
+    reordered = data.of(("bar", "hole"))
+    assert reordered.classes != data.classes
+    assert learnt.evaluate(reordered).quality == learnt.evaluate(data).quality
+    holes = learnt.evaluate(data.of(("hole",)))
+    assert len(holes.notes) > 1 and "unknown class 'bar'" in holes.notes[0]
+    assert holes.quality.by_class["hole"] == learnt.evaluate(data).quality.by_class["hole"]
 
 
 def test_images_without_any_box_have_no_average_precision(learnt: BoxDetector, labelled: Path) -> None:
     data = read_boxes(labelled, split="test")
-    none = [sample for sample in data.samples if not len(sample.labels)]
-    found = learnt.evaluate(type(data)(none, data.classes, []))
-    assert np.isnan(found.quality.ap) and np.isnan(found.intervals["recall"].value) and found.boxes == 0
+    negatives = [sample for sample in data.samples if not len(sample.labels)]
+    evaluation = learnt.evaluate(type(data)(negatives, data.classes, []))
+    assert np.isnan(evaluation.quality.ap) and np.isnan(evaluation.intervals["recall"].value)
+    assert evaluation.boxes == 0
 
 
-def test_a_bad_image_costs_itself_alone(labelled: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_left_out_and_the_others_are_used(labelled: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(labelled, tmp_path / "data"))
     for name in ("train000.png", "test000.png"):
         path = data / "images" / name
-        path.write_bytes(path.read_bytes()[:2000])  # the header is whole: told when it is decoded
+        path.write_bytes(path.read_bytes()[:2000])  # the header is intact, so it fails when it is decoded
     detector = BoxDetector.fit(data, **SHORT)
     assert [failure["name"] for failure in detector.provenance["left_out"]] == ["train000.png"]
     assert detector.provenance["images"] == {"fit": 53, "held_out": 6, "unreadable": 1}
-    found = detector.evaluate(data)
-    assert [failure.name for failure in found.failures] == ["test000.png"] and found.images == 19
+    evaluation = detector.evaluate(data)
+    assert [failure.name for failure in evaluation.failures] == ["test000.png"] and evaluation.images == 19
     predictions = list(detector.predict(data / "images"))
     assert sorted(p.name for p in predictions if p.error) == ["test000.png", "train000.png"]
     with pytest.raises(ImageError, match=r"test000\.png"):
@@ -181,8 +183,8 @@ def test_a_bad_image_costs_itself_alone(labelled: Path, tmp_path: Path) -> None:
 
 def test_nan_images_and_other_channels_are_refused(learnt: BoxDetector) -> None:
     nan = np.full((40, 40), np.nan, np.float32)
-    odd = np.zeros((40, 40, 5), np.uint8)
-    errors = [prediction.error for prediction in learnt.predict([nan, odd])]
+    five_channels = np.zeros((40, 40, 5), np.uint8)
+    errors = [prediction.error for prediction in learnt.predict([nan, five_channels])]
     assert "NaN" in str(errors[0]) and "5 channels" in str(errors[1])
 
 
@@ -206,7 +208,7 @@ def test_labels_without_any_box_are_refused(labelled: Path, tmp_path: Path) -> N
         ({"holdout": 1.5}, "holdout"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(labelled: Path, settings: dict[str, Any], match: str) -> None:
+def test_invalid_settings_are_refused(labelled: Path, settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         BoxDetector.fit(labelled, **{**SHORT, **settings})
 
@@ -217,7 +219,7 @@ def test_a_score_out_of_range_is_refused(learnt: BoxDetector, score: float) -> N
         learnt.predict([made(0, 1)[0]], min_score=score)
 
 
-def test_each_kind_of_detector_says_what_the_other_is(learnt: BoxDetector, tmp_path: Path) -> None:
+def test_loading_the_other_kind_of_detector_says_what_it_is(learnt: BoxDetector, tmp_path: Path) -> None:
     learnt.save(tmp_path / "boxes")
     anomalies = Detector.fit(striped(6, 32, 32, 1), model="ae", image_size=32, size="nano", steps=1, epochs=None)
     anomalies.save(tmp_path / "anomalies")
@@ -238,7 +240,7 @@ def test_a_changed_file_is_refused(learnt: BoxDetector, tmp_path: Path, file: st
         BoxDetector.load(tmp_path / "boxes")
 
 
-def test_weights_that_give_no_numbers_are_told(learnt: BoxDetector, tmp_path: Path) -> None:
+def test_weights_that_give_nan_are_refused(learnt: BoxDetector, tmp_path: Path) -> None:
     loaded = BoxDetector.load(learnt.save(tmp_path / "boxes"))
     with torch.no_grad():
         next(loaded.model.parameters()).fill_(torch.nan)

@@ -18,7 +18,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(OVERLAP_LOSSES))
-def test_it_falls_from_one_to_nothing(name: str) -> None:
+def test_it_falls_from_one_to_zero(name: str) -> None:
     overlap = torch.linspace(0, 1, 101, dtype=torch.float64)
     values = OVERLAP_LOSSES[name](overlap)  # type: ignore[index]
     assert values[0] == 1 and values[-1] == 0

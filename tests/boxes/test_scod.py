@@ -27,11 +27,13 @@ def tiny(channels: int = 1, side: int = SIDE, **settings: Any) -> SCOD:
 
 
 def batches(count: int = 8) -> BoxBatches:
-    images, things = zip(*(made(seed, seed % 3) for seed in range(count)), strict=True)
-    large = ([10, 20, 80, 60], "hole")  # so that every layer has a box to answer for
-    things = tuple([*own, large] for own in things)
-    boxes = [np.array([[x, y, x + w, y + h] for (x, y, w, h), _ in own], float).reshape(-1, 4) for own in things]
-    labels = [np.array([int(kind == "bar") for _, kind in own], np.int64) for own in things]
+    images, objects = zip(*(made(seed, seed % 3) for seed in range(count)), strict=True)
+    large = ([10, 20, 80, 60], "hole")  # so that every layer is responsible for a box
+    objects = tuple([*of_image, large] for of_image in objects)
+    boxes = [
+        np.array([[x, y, x + w, y + h] for (x, y, w, h), _ in of_image], float).reshape(-1, 4) for of_image in objects
+    ]
+    labels = [np.array([int(kind == "bar") for _, kind in of_image], np.int64) for of_image in objects]
     return BoxBatches(np.stack(images), boxes, labels, torch.device("cpu"))
 
 
@@ -41,32 +43,32 @@ def test_any_channel_count_and_shape_gives_scores_and_boxes(channels: int, shape
     height, width = shape
     config = {"height": height, "width": width, "channels": channels, "classes": ("a", "b"), "size": "nano", "steps": 1}
     model = SCOD(SCODConfig.make(**config, **layout("nano", height, width, SIZES))).eval()
-    found = model(torch.rand(2, channels, height, width))
+    dense = model(torch.rand(2, channels, height, width))
     anchors = 4 * sum(rows * columns for rows, columns in grids_of("nano", height, width))
-    assert found.scores.shape == (2, anchors, 2) and found.boxes.shape == (2, anchors, 4)
-    assert (found.scores >= 0).all() and (found.scores.sum(dim=-1) <= 1 + 1e-5).all()
+    assert dense.scores.shape == (2, anchors, 2) and dense.boxes.shape == (2, anchors, 4)
+    assert (dense.scores >= 0).all() and (dense.scores.sum(dim=-1) <= 1 + 1e-5).all()
 
 
-def test_an_anchor_looks_where_it_stands() -> None:
-    """A change in a corner of the image moves the answers of anchors there, not those far away."""
+def test_an_anchor_sees_the_image_around_it() -> None:
+    """A change in a corner of the image changes the scores of anchors there, not those far away."""
     model = tiny(side=256, segmentation="none").eval()
     image = torch.full((1, 1, 256, 256), 0.5)
     other = image.clone()
     other[..., :8, :8] = 1
     with torch.no_grad():
-        apart = (model(image).scores - model(other).scores).abs().sum(dim=(0, 2))
+        change = (model(image).scores - model(other).scores).abs().sum(dim=(0, 2))
     centres = (model.anchors[:, :2] + model.anchors[:, 2:]) / 2
-    first = torch.arange(len(apart)) < 4 * 32 * 32  # stride 8
+    first = torch.arange(len(change)) < 4 * 32 * 32  # stride 8
     near, far = (centres < 20).all(dim=1) & first, (centres > 120).all(dim=1) & first
-    assert apart[near].sum() > 0 and apart[far].sum() == 0
+    assert change[near].sum() > 0 and change[far].sum() == 0
 
 
-def test_boxes_that_are_encoded_come_back() -> None:
+def test_the_model_decodes_encoded_boxes() -> None:
     model = tiny().eval()
     truth = model.anchors + torch.tensor([1.0, -2.0, 3.0, 1.0])
-    raw = encode(truth, model.anchors)
+    offsets = encode(truth, model.anchors)
     model.network.forward = lambda images: type(
-        "Raw", (), {"logits": torch.zeros(1, len(truth), 3), "offsets": raw[None]}
+        "Output", (), {"logits": torch.zeros(1, len(truth), 3), "offsets": offsets[None]}
     )()  # type: ignore[method-assign]
     torch.testing.assert_close(model(torch.zeros(1, 1, SIDE, SIDE)).boxes[0], truth, rtol=1e-4, atol=1e-3)
 
@@ -85,15 +87,15 @@ def test_every_parameter_learns(segmentation: str, overlap_loss: str) -> None:
     assert set(summary.last_terms) == {f"detector/{term}" for term in terms}
 
 
-def test_the_masks_differ_only_in_what_they_are_taught() -> None:
-    shared, own = tiny(segmentation="shared"), tiny(segmentation="by_scale")
-    assert [value.shape for value in shared.parameters()] == [value.shape for value in own.parameters()]
-    assert shared.scales == [None] * 3 and None not in own.scales
+def test_shared_and_by_scale_segmentation_differ_only_in_their_targets() -> None:
+    shared, by_scale = tiny(segmentation="shared"), tiny(segmentation="by_scale")
+    assert [value.shape for value in shared.parameters()] == [value.shape for value in by_scale.parameters()]
+    assert shared.scale_ranges == [None] * 3 and None not in by_scale.scale_ranges
     batch: BoxBatch = batches().take(np.arange(8))
-    for model in (shared, own):
+    for model in (shared, by_scale):
         model.config = model.config.model_copy(update={"augment": False})
     torch.manual_seed(0)
-    terms = [model.loss(batch) for model in (shared, own)]
+    terms = [model.loss(batch) for model in (shared, by_scale)]
     assert terms[0]["class"] == terms[1]["class"] and terms[0]["segmentation"] != terms[1]["segmentation"]
 
 
@@ -106,12 +108,12 @@ def test_a_gate_begins_near_a_constant_factor() -> None:
 
 def test_the_published_networks_have_the_published_grids() -> None:
     for side, grids in ((300, [38, 19, 10, 5, 3, 1]), (512, [64, 32, 16, 8, 4, 2, 1])):
-        assert grids_of("paper", side, side) == [(each, each) for each in grids]
+        assert grids_of("paper", side, side) == [(cells, cells) for cells in grids]
         with torch.device("meta"):
             network = SSD("paper", 3, side, 20, [4] * len(grids), segmented=True).eval()
-            raw = network(torch.empty(1, 3, side, side))
-        assert raw.logits.shape == (1, 4 * sum(each**2 for each in grids), 21)
-        assert [own.shape[2] for own in raw.segmentation] == grids
+            output = network(torch.empty(1, 3, side, side))
+        assert output.logits.shape == (1, 4 * sum(cells**2 for cells in grids), 21)
+        assert [logits.shape[2] for logits in output.segmentation] == grids
 
 
 def test_size_paper_is_of_two_sides_alone() -> None:
@@ -129,7 +131,7 @@ def test_a_config_whose_layers_do_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", list(SCOD.presets))
-def test_presets_are_legal(name: str) -> None:
+def test_presets_are_valid(name: str) -> None:
     chosen = SCOD.presets[name]
     side, size = chosen.image_size, chosen.settings.get("size", "small")
     shape = {"height": side, "width": side, "channels": 3, "classes": ("a",)}

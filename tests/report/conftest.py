@@ -1,4 +1,4 @@
-"""A detector that needs no training: its map is how far a pixel lies from mid grey."""
+"""A detector that needs no training: its map is the distance of a pixel from mid grey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIG = {"height": SIDE, "width": SIDE, "channels": 1, "memory_items": 7, "nest
 
 
 class GreyDetector:
-    """Scores a picture by its brightest distance from grey; has what a report asks of a `Detector`, and no more."""
+    """Scores an image by its largest distance from mid grey; has the attributes of a `Judge` that a report uses."""
 
     def __init__(self, held_out: int = 40, reconstructs: bool = True) -> None:
         self.name = "grey"
@@ -28,7 +28,7 @@ class GreyDetector:
         self.calibration = Calibration.from_normals(levels, levels, 0.05)
         self.settings = CONFIG
         self.reconstructs = reconstructs
-        self.asked: list[str] = []
+        self.judged: list[str] = []
         self.provenance = {
             "seed": 11,
             "preset": "small",
@@ -44,7 +44,7 @@ class GreyDetector:
         return (self._judge(sample) for sample in source)
 
     def _judge(self, sample):
-        self.asked.append(sample.name)
+        self.judged.append(sample.name)
         try:
             image = decode(sample.image, name=sample.name)
         except ImageError as error:

@@ -14,7 +14,7 @@ from PIL import Image
 import daad
 from daad.audit.audit import Audit
 from daad.report.audit_page import write_audit
-from daad.report.sheet import CAPTION, CELL, COLUMNS, Cell, contact_sheet
+from daad.report.sheet import CAPTION, CELL, COLUMNS, Thumbnail, contact_sheet
 from tests.images import save_png, striped
 
 
@@ -30,7 +30,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     return daad.audit(folder, model="mcod", size="nano", steps=4, memory_slots=4, image_size=32, contamination=0.1)
 
 
-def test_the_files_are_there_and_the_page_is_sound(audit: Audit, tmp_path: Path) -> None:
+def test_the_files_are_written_and_the_page_is_valid(audit: Audit, tmp_path: Path) -> None:
     page = write_audit(audit, tmp_path / "out", top=8)
     assert {path.name for path in page.parent.iterdir()} == {
         "audit.csv",
@@ -48,19 +48,19 @@ def test_the_files_are_there_and_the_page_is_sound(audit: Audit, tmp_path: Path)
     assert page.stat().st_size < 5_000_000
 
 
-def test_the_contact_sheet_has_a_cell_for_each_image(audit: Audit, tmp_path: Path) -> None:
+def test_the_contact_sheet_has_a_thumbnail_for_each_image(audit: Audit, tmp_path: Path) -> None:
     write_audit(audit, tmp_path, top=COLUMNS + 1)
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
         assert sheet.size == (COLUMNS * CELL, 2 * (CELL + CAPTION))
 
 
 def test_a_caption_keeps_letters_beyond_ascii() -> None:
-    cells = [Cell(np.zeros((8, 8, 3), np.uint8), "#1", name) for name in ("ß", "?", "ü")]
-    captions = [np.asarray(contact_sheet([cell]))[CELL + 15 :, :CELL] for cell in cells]
+    thumbnails = [Thumbnail(np.zeros((8, 8, 3), np.uint8), "#1", name) for name in ("ß", "?", "ü")]
+    captions = [np.asarray(contact_sheet([thumbnail]))[CELL + 15 :, :CELL] for thumbnail in thumbnails]
     assert not any(np.array_equal(captions[1], other) for other in (captions[0], captions[2]))
 
 
-def test_an_image_that_nowhere_exceeds_the_pool_shows_its_own_highest_place(audit: Audit, tmp_path: Path) -> None:
+def test_a_map_nowhere_above_the_pool_is_shown_at_its_peak(audit: Audit, tmp_path: Path) -> None:
     high = replace(audit, map_threshold=1e9)
     text = write_audit(high, tmp_path, top=3).read_text()
     pairs = re.findall(r'class="pair">\s*<img src="([^"]+)"[^>]*>\s*<img src="([^"]+)"', text)
@@ -72,12 +72,12 @@ def test_of_near_duplicates_one_is_shown(audit: Audit, tmp_path: Path) -> None:
     assert text.count('alt="anomaly map over') == len({row.group for row in audit.rows}) == 20
 
 
-def test_an_image_that_has_gone_is_told_and_the_page_is_made(audit: Audit, tmp_path: Path) -> None:
-    gone = audit.samples[0].image
-    content = gone.read_bytes()
-    gone.unlink()
+def test_a_deleted_image_is_reported_and_the_page_is_written(audit: Audit, tmp_path: Path) -> None:
+    path = audit.samples[0].image
+    content = path.read_bytes()
+    path.unlink()
     try:
         text = write_audit(audit, tmp_path, top=5).read_text()
     finally:
-        gone.write_bytes(content)
+        path.write_bytes(content)
     assert "Images ranked but not shown (1)" in text

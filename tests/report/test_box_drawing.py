@@ -1,4 +1,4 @@
-"""Boxes on pictures lie where they should, and nothing is drawn outside."""
+"""Boxes are drawn on their borders, and nothing is drawn outside the picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from daad.report.box_drawing import COLOURS, draw_boxes
 COLOUR = np.array(ImageColor.getrgb(COLOURS[0]))
 
 
-def at(picture: np.ndarray, y: int, x: int) -> bool:
+def is_coloured(picture: np.ndarray, y: int, x: int) -> bool:
     return bool((picture[y, x] == COLOUR).all())
 
 
@@ -19,7 +19,12 @@ def test_a_box_is_drawn_on_its_border_and_its_inside_is_left_alone() -> None:
     image = np.full((400, 500, 1), 50, np.uint8)
     picture = draw_boxes(image, [((100, 120, 200, 220), "a", 0.5)], ["a"])
     assert picture.shape == (400, 500, 3)
-    assert at(picture, 120, 150) and at(picture, 219, 150) and at(picture, 150, 100) and at(picture, 150, 199)
+    assert (
+        is_coloured(picture, 120, 150)
+        and is_coloured(picture, 219, 150)
+        and is_coloured(picture, 150, 100)
+        and is_coloured(picture, 150, 199)
+    )
     assert (picture[130:210, 110:190] == 50).all() and (picture[230:] == 50).all()
     assert (image == 50).all()
 
@@ -27,7 +32,7 @@ def test_a_box_is_drawn_on_its_border_and_its_inside_is_left_alone() -> None:
 def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     picture = draw_boxes(np.zeros((40, 100, 3), np.uint8), [((10, 10, 30, 30), "a", 0.9)], ["a"])
     assert picture.shape == (320, 800, 3)
-    assert at(picture, 80, 160) and at(picture, 239, 160)
+    assert is_coloured(picture, 80, 160) and is_coloured(picture, 239, 160)
     assert draw_boxes(np.zeros((4, 4, 1), np.uint8), [], ["a"]).shape == (32, 32, 3)
 
 

@@ -19,33 +19,33 @@ SCORES = np.concatenate([np.linspace(0.1, 0.5, 20), np.linspace(0.4, 3, 20)])
 AUROC = Interval(0.95, 0.9, 0.99)
 
 
-def both():
+def both_plots():
     return [roc_plot(LABELS, SCORES, 0.45, AUROC), score_plot(LABELS, SCORES, SCORES[:20], 0.45)]
 
 
 def test_plots_are_inline_svg_without_references():
-    for svg in both():
+    for svg in both_plots():
         assert svg.startswith("<svg viewBox=")
         assert svg.rstrip().endswith("</svg>")
         assert not re.search(r"https?:|xmlns|<style|<metadata|<!--", svg)
 
 
 def test_ink_follows_the_page():
-    for svg in both():
+    for svg in both_plots():
         assert {"var(--ink)", "var(--line)"} <= set(re.findall(r"var\(--\w+\)", svg))
         assert not re.search(r"#0[1-9]0[1-9]0[1-9]", svg)
 
 
 def test_ids_do_not_clash_and_every_reference_has_one():
-    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in both()]
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in both_plots()]
     assert not ids[0] & ids[1]
-    for svg, own in zip(both(), ids, strict=True):
-        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= own
+    for svg, of_plot in zip(both_plots(), ids, strict=True):
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= of_plot
 
 
 def test_plots_are_repeatable_and_leave_matplotlib_alone():
     before = dict(mpl.rcParams)
-    assert both() == both()
+    assert both_plots() == both_plots()
     assert dict(mpl.rcParams) == before
 
 
@@ -78,7 +78,7 @@ def test_odd_scores_still_give_plots(scores):
     assert roc_plot(LABELS, scores, 0.3, AUROC).startswith("<svg")
 
 
-def test_an_interval_without_spread_is_not_told_as_certainty():
+def test_an_interval_without_width_is_left_out():
     assert interval_text(AUROC) == "0.950 (95 % interval 0.900 to 0.990)"
     assert interval_text(Interval(1, 1, 1)) == "1.000"
     assert interval_text(Interval(0.9, math.nan, math.nan)) == "0.900"

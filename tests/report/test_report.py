@@ -1,4 +1,4 @@
-"""The report: one file, harmless, complete, and honest about what is missing."""
+"""The report: one self-contained file that is safe, complete, and says what is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from daad.data.sample import Failure, Sample
 from daad.errors import ConfigError
-from daad.report.cases import choose, data_uri, display_shape, map_at
+from daad.report.cases import choose_cases, data_uri, display_shape, map_at
 from daad.report.report import write_report
 from daad.report.tables import headline, metric_table
 from daad.runtime.evaluation import Row
@@ -104,11 +104,11 @@ def test_every_section_is_there(page):
         assert words in parsed.text, words
 
 
-def test_names_from_outside_are_harmless(page):
-    evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>.png'
-    samples = [*SAMPLES, defective(9, name=evil, defect="<b>bold</b>")]
+def test_names_are_escaped(page):
+    hostile = '<script>alert(1)</script>"><img src=x onerror=alert(1)>.png'
+    samples = [*SAMPLES, defective(9, name=hostile, defect="<b>bold</b>")]
     html = page(samples, title="<i>T</i>", shown=samples[:-1])
-    shown = page(samples, change=lambda e: replace(e, failures=[Failure(evil, evil)], notes=[evil]))
+    shown = page(samples, change=lambda e: replace(e, failures=[Failure(hostile, hostile)], notes=[hostile]))
     for text in (html, shown):
         assert "script" not in {tag for tag, _ in Balanced(text).tags}
         assert "<script" not in text
@@ -134,8 +134,8 @@ def test_good_images_are_not_warm_and_the_scale_is_the_same_on_all(page, monkeyp
 
 def test_only_the_chosen_images_are_judged_again(page, detector):
     page(cases=2)
-    again = detector.asked[len(SAMPLES) :]
-    assert len(again) == len(set(again)) == 8
+    judged_again = detector.judged[len(SAMPLES) :]
+    assert len(judged_again) == len(set(judged_again)) == 8
 
 
 def test_pictures_of_a_case_and_columns_that_are_empty(page):
@@ -144,10 +144,10 @@ def test_pictures_of_a_case_and_columns_that_are_empty(page):
     assert captions == full * 2 + ["image", "reconstruction", "anomaly map", "overlay"] * 2
 
 
-def test_what_else_a_model_draws_is_shown(page, monkeypatch):
-    judged = GreyDetector._judge
-    drawn = {"impression": np.full((16, 16, 1), 99, np.uint8)}
-    monkeypatch.setattr(GreyDetector, "_judge", lambda self, sample: replace(judged(self, sample), pictures=drawn))
+def test_further_pictures_of_a_model_are_shown(page, monkeypatch):
+    judge = GreyDetector._judge
+    pictures = {"impression": np.full((16, 16, 1), 99, np.uint8)}
+    monkeypatch.setattr(GreyDetector, "_judge", lambda self, sample: replace(judge(self, sample), pictures=pictures))
     captions = re.findall(r"<figcaption>([a-z ]+)</figcaption>", page(cases=1))
     assert captions[:6] == ["image", "ground truth", "reconstruction", "impression", "anomaly map", "overlay"]
 
@@ -188,7 +188,7 @@ def test_headline_counts_one_image_in_singular(detector, evaluated):
     )
 
 
-def test_the_calibration_note_is_told(page):
+def test_the_calibration_note_is_shown(page):
     text = page(detector=GreyDetector(held_out=4))
     assert "4 held-out normal images can only promise" in text
 
@@ -229,18 +229,18 @@ def rows_of(label, scores, flagged=True):
 
 @pytest.mark.parametrize(("bad", "fine"), [(0, 0), (1, 0), (0, 1), (3, 3), (30, 40)])
 def test_no_image_is_chosen_twice_and_the_extremes_always_are(bad, fine):
-    strips = choose(rows_of(1, range(bad)) + rows_of(0, range(fine)), 6)
-    names = [row.name for strip in strips for row in strip.rows]
+    groups = choose_cases(rows_of(1, range(bad)) + rows_of(0, range(fine)), 6)
+    names = [row.name for group in groups for row in group.rows]
     assert len(names) == len(set(names)) == min(bad, 12) + min(fine, 12)
     if bad:
-        assert strips[1].rows[0].score == 0
+        assert groups[1].rows[0].score == 0
     if fine:
-        assert strips[2].rows[0].score == fine - 1
+        assert groups[2].rows[0].score == fine - 1
 
 
-def test_what_was_missed_is_never_called_a_hit():
-    strips = choose(rows_of(1, range(9), flagged=False) + rows_of(1, range(9, 11)), 6)
-    assert [row.score for row in strips[0].rows] == [10, 9]
+def test_a_missed_image_is_never_called_a_hit():
+    groups = choose_cases(rows_of(1, range(9), flagged=False) + rows_of(1, range(9, 11)), 6)
+    assert [row.score for row in groups[0].rows] == [10, 9]
 
 
 def test_a_small_peak_survives_the_display_size():

@@ -1,4 +1,4 @@
-"""A search finds what is strange in scenes of any size, goes on after a kill, and leaves no scene unmentioned."""
+"""A search finds anomalies in scenes of any size, resumes after a kill, and reports every scene."""
 
 from __future__ import annotations
 
@@ -50,40 +50,40 @@ def scene(path: Path, pixels: Any, **options: Any) -> Path:
 def spotted(tmp_path: Path) -> Path:
     pixels = grained(1, 500, 700, seed=7)[0]
     pixels[SPOT[0] : SPOT[0] + 12, SPOT[1] : SPOT[1] + 12] = 255
-    place = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
-    return scene(tmp_path / "scene.tif", pixels, **place)
+    georeference = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    return scene(tmp_path / "scene.tif", pixels, **georeference)
 
 
 def hits(candidate: Any) -> bool:
     return bool(abs(candidate.peak_y - SPOT[0] - 6) < 12 and abs(candidate.peak_x - SPOT[1] - 6) < 12)
 
 
-def test_the_strange_place_comes_first_and_once(spotted: Path, detector: Path) -> None:
-    found = daad.search(spotted, detector, top=10)
-    assert hits(found.candidates[0]) and not any(hits(other) for other in found.candidates[1:])
-    assert [candidate.rank for candidate in found.candidates] == list(range(1, 11))
-    (only,) = found.scenes
-    assert only.judged == only.tiles == only.scores.size and only.finished
-    row, column = np.unravel_index(int(np.nanargmax(only.map)), only.map.shape)
+def test_the_anomaly_ranks_first_and_once(spotted: Path, detector: Path) -> None:
+    search = daad.search(spotted, detector, top=10)
+    assert hits(search.candidates[0]) and not any(hits(other) for other in search.candidates[1:])
+    assert [candidate.rank for candidate in search.candidates] == list(range(1, 11))
+    (searched,) = search.scenes
+    assert searched.judged == searched.tiles == searched.scores.size and searched.finished
+    row, column = np.unravel_index(int(np.nanargmax(searched.map)), searched.map.shape)
     assert abs(row - SPOT[0] - 6) < 12 and abs(column - SPOT[1] - 6) < 12  # factor 1
-    first = found.candidates[0]
+    first = search.candidates[0]
     assert first.longitude is not None and abs(first.longitude - 15.06) < 0.01 and first.corners
 
 
 def test_the_map_of_the_search_is_the_map_of_predict(spotted: Path, detector: Path) -> None:
     predicted = daad.load(detector).predict_one(spotted)
-    found = daad.search(spotted, detector)
+    search = daad.search(spotted, detector)
     assert predicted.anomaly_map is not None
-    np.testing.assert_allclose(found.scenes[0].map, predicted.anomaly_map, rtol=1e-4, atol=1e-7)
-    assert found.candidates[0].score == pytest.approx(predicted.score, rel=1e-5)
+    np.testing.assert_allclose(search.scenes[0].map, predicted.anomaly_map, rtol=1e-4, atol=1e-7)
+    assert search.candidates[0].score == pytest.approx(predicted.score, rel=1e-5)
 
 
 def test_any_detector_searches_with_tiles_of_its_size(spotted: Path) -> None:
-    whole = Detector.fit(grained(10, 32, 32), **QUICK)
-    found = daad.search(spotted, whole, top=5)
-    assert (found.tiling.height, found.tiling.width, found.tiling.overlap) == (32, 32, 0.25)
-    assert hits(found.candidates[0])
-    assert daad.search(spotted, whole, tile=(64, 48), overlap=0.5).tiling.width == 48
+    untiled = Detector.fit(grained(10, 32, 32), **QUICK)
+    search = daad.search(spotted, untiled, top=5)
+    assert (search.tiling.height, search.tiling.width, search.tiling.overlap) == (32, 32, 0.25)
+    assert hits(search.candidates[0])
+    assert daad.search(spotted, untiled, tile=(64, 48), overlap=0.5).tiling.width == 48
 
 
 def test_borders_are_never_ranked_and_single_dead_pixels_do_not_matter(tmp_path: Path, detector: Path) -> None:
@@ -91,33 +91,33 @@ def test_borders_are_never_ranked_and_single_dead_pixels_do_not_matter(tmp_path:
     pixels[:100] = 0
     pixels[200, 200] = 0
     path = scene(tmp_path / "x.tif", pixels, nodata=0)
-    found = daad.search(path, detector, top=1000)
-    assert min(candidate.top for candidate in found.candidates) >= 100
-    assert any(c.left <= 200 < c.right and c.top <= 200 < c.bottom for c in found.candidates)
-    (only,) = found.scenes
-    assert np.isnan(only.map[:100]).all() and np.isfinite(only.map[120:200]).all()
+    search = daad.search(path, detector, top=1000)
+    assert min(candidate.top for candidate in search.candidates) >= 100
+    assert any(c.left <= 200 < c.right and c.top <= 200 < c.bottom for c in search.candidates)
+    (searched,) = search.scenes
+    assert np.isnan(searched.map[:100]).all() and np.isfinite(searched.map[120:200]).all()
     partly = daad.search(path, detector, top=1000, max_no_data=0.5)
     assert min(candidate.top for candidate in partly.candidates) < 100 < partly.candidates[0].bottom
     assert np.isnan(partly.scenes[0].map[:100]).all()
     no_file_value = scene(tmp_path / "y.tif", pixels)
-    assert daad.search(no_file_value, detector, no_data=0).scenes[0].judged == only.judged
+    assert daad.search(no_file_value, detector, no_data=0).scenes[0].judged == searched.judged
 
 
-def test_scenes_that_fail_are_told_and_what_was_found_before_is_kept(
+def test_scenes_that_fail_are_reported_and_their_candidates_before_the_error_are_kept(
     tmp_path: Path, detector: Path, spotted: Path
 ) -> None:
-    whole = spotted.read_bytes()
-    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    content = spotted.read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) * 2 // 3])
     Image.fromarray(grained(1, 20, 20)[0, ..., 0]).save(tmp_path / "tiny.png")
     (tmp_path / "junk.png").write_bytes(b"junk")
-    found = daad.search(tmp_path, detector, top=2000)
-    assert [Path(only.name).name for only in found.scenes] == ["cut.tif", "scene.tif"]
-    cut, good = found.scenes
+    search = daad.search(tmp_path, detector, top=2000)
+    assert [Path(searched.name).name for searched in search.scenes] == ["cut.tif", "scene.tif"]
+    cut, good = search.scenes
     assert not cut.finished and 0 < cut.judged < good.judged == good.tiles
-    reasons = " ".join(failure.reason for failure in found.failures)
+    reasons = " ".join(failure.reason for failure in search.failures)
     assert "less than a tile" in reasons and "junk.png" in reasons and "tile rows judged" in reasons
-    assert {Path(candidate.scene).name for candidate in found.candidates} == {"cut.tif", "scene.tif"}
-    write_search(found, tmp_path / "out")
+    assert {Path(candidate.scene).name for candidate in search.candidates} == {"cut.tif", "scene.tif"}
+    write_search(search, tmp_path / "out")
 
 
 @pytest.mark.parametrize("bad", ["absent.tif", "folder"])
@@ -148,7 +148,7 @@ daad.search(sys.argv[1], sys.argv[2], run=sys.argv[3], overlap=float(sys.argv[4]
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.7])
-def test_a_killed_search_goes_on_to_the_same_end(
+def test_a_killed_search_resumes_to_the_same_result(
     spotted: Path, detector: Path, tmp_path: Path, overlap: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canvas, "MAP_SIDE", 200)
@@ -168,28 +168,28 @@ def test_a_killed_search_goes_on_to_the_same_end(
         resume=True,
         progress=lambda phase, count, total: judged.append(count),
     )
-    straight = daad.search(spotted, detector, overlap=overlap)
-    assert stopped > 0 and judged[0] > straight.scenes[0].tiles * 0.3
-    assert resumed.candidates == straight.candidates
-    np.testing.assert_array_equal(resumed.scenes[0].map, straight.scenes[0].map)
-    np.testing.assert_array_equal(resumed.scenes[0].thumbnail, straight.scenes[0].thumbnail)
+    uninterrupted = daad.search(spotted, detector, overlap=overlap)
+    assert stopped > 0 and judged[0] > uninterrupted.scenes[0].tiles * 0.3
+    assert resumed.candidates == uninterrupted.candidates
+    np.testing.assert_array_equal(resumed.scenes[0].map, uninterrupted.scenes[0].map)
+    np.testing.assert_array_equal(resumed.scenes[0].thumbnail, uninterrupted.scenes[0].thumbnail)
 
 
-def test_only_the_same_search_is_gone_on_with(spotted: Path, detector: Path, tmp_path: Path) -> None:
+def test_only_the_same_search_is_resumed(spotted: Path, detector: Path, tmp_path: Path) -> None:
     def count(**options: Any) -> int:
         calls: list[int] = []
         daad.search(spotted, detector, run=tmp_path / "run", progress=lambda *call: calls.append(call[1]), **options)
         return len(calls)
 
-    whole = count()
-    assert count(resume=True) == 1 and count(overlap=0.5, resume=True) > whole
+    complete = count()
+    assert count(resume=True) == 1 and count(overlap=0.5, resume=True) > complete
     assert count(resume=True) == 1  # both are kept
     for state_file in (tmp_path / "run").glob("scene-*/scores.npy"):
         state_file.write_bytes(b"damaged")
-    assert count(resume=True) == whole
-    assert count() == whole and len(list((tmp_path / "run").glob("scene-*"))) == 1
+    assert count(resume=True) == complete
+    assert count() == complete and len(list((tmp_path / "run").glob("scene-*"))) == 1
     os.utime(spotted, (1, 1))
-    assert count(resume=True) == whole
+    assert count(resume=True) == complete
 
 
 def test_other_pixels_are_another_search(detector: Path, tmp_path: Path) -> None:
@@ -201,19 +201,18 @@ def test_other_pixels_are_another_search(detector: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("crs", ["IAU_2015:30100", "+proj=longlat +R=1737400", "+proj=geos +h=35785831 +sweep=y"])
-def test_a_scene_that_is_not_on_earth_is_searched_without_a_place(crs: str, tmp_path: Path, detector: Path) -> None:
-    place = {"crs": crs, "transform": rasterio.transform.from_origin(-5e6, 5e6, 20_000, 20_000)}
-    found = daad.search(scene(tmp_path / "moon.tif", grained(1, 64, 64)[0], **place), detector)
-    assert found.candidates and not found.failures
-    assert any(candidate.longitude is None for candidate in found.candidates)
+def test_a_scene_that_is_not_on_earth_is_searched_without_coordinates(crs: str, tmp_path: Path, detector: Path) -> None:
+    georeference = {"crs": crs, "transform": rasterio.transform.from_origin(-5e6, 5e6, 20_000, 20_000)}
+    search = daad.search(scene(tmp_path / "moon.tif", grained(1, 64, 64)[0], **georeference), detector)
+    assert search.candidates and not search.failures
+    assert any(candidate.longitude is None for candidate in search.candidates)
 
 
 def test_a_tile_over_the_date_line_is_a_point(tmp_path: Path, detector: Path) -> None:
-    place = {"crs": "EPSG:4326", "transform": rasterio.transform.from_origin(179.99, 10.0, 0.001, 0.001)}
-    found = daad.search(scene(tmp_path / "line.tif", grained(1, 32, 32)[0], **place), detector)
-    (only,) = found.candidates
-    assert only.longitude is not None and -180 <= only.longitude <= 180 and only.corners == ()
-    assert '"Point"' in (as_geojson(found.candidates) or "")
+    georeference = {"crs": "EPSG:4326", "transform": rasterio.transform.from_origin(179.99, 10.0, 0.001, 0.001)}
+    (candidate,) = daad.search(scene(tmp_path / "line.tif", grained(1, 32, 32)[0], **georeference), detector).candidates
+    assert candidate.longitude is not None and -180 <= candidate.longitude <= 180 and candidate.corners == ()
+    assert '"Point"' in (as_geojson([candidate]) or "")
 
 
 def test_colour_scenes_reach_the_page(tmp_path: Path) -> None:
@@ -232,32 +231,32 @@ def test_scenes_of_the_wrong_kind_do_not_stop_the_others(tmp_path: Path, detecto
         ) as file:
             file.write(wide)
         scene(tmp_path / f"{number}-good.tif", good)
-    found = daad.search(tmp_path, detector)
-    assert len(found.scenes) == 4 and len(found.failures) == 4
-    assert all("has 5 channels" in failure.reason for failure in found.failures)
+    search = daad.search(tmp_path, detector)
+    assert len(search.scenes) == 4 and len(search.failures) == 4
+    assert all("has 5 channels" in failure.reason for failure in search.failures)
     assert [p.error is None for p in daad.load(detector).predict(tmp_path)] == [False, True] * 4
 
 
-def test_nothing_judged_is_told(tmp_path: Path, detector: Path) -> None:
+def test_a_scene_without_a_judged_tile_is_reported(tmp_path: Path, detector: Path) -> None:
     empty = scene(tmp_path / "empty.tif", np.zeros((64, 64, 1), np.uint8), nodata=0)
     good = scene(tmp_path / "good.tif", grained(1, 64, 64)[0])
     (failure,) = daad.search([empty, good], detector).failures
     assert "every tile holds missing data" in failure.reason
 
 
-def test_a_scene_given_twice_is_one_and_equal_names_are_told_apart(detector: Path, spotted: Path) -> None:
+def test_a_scene_given_twice_is_one_and_equal_names_get_numbers(detector: Path, spotted: Path) -> None:
     assert len(daad.search([spotted, str(spotted)], detector).scenes) == 1
     pair = [Sample(grained(1, 64, 64, seed=seed)[0], "x") for seed in (1, 2)]
-    assert [only.name for only in daad.search(pair, detector).scenes] == ["x", "x (2)"]
+    assert [searched.name for searched in daad.search(pair, detector).scenes] == ["x", "x (2)"]
 
 
 def test_many_scenes_hold_no_open_files(detector: Path, tmp_path: Path) -> None:
     scenes = list(grained(30, 40, 40))
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
-    found = daad.search(scenes, detector, run=tmp_path / "run")
+    search = daad.search(scenes, detector, run=tmp_path / "run")
     if before:
         assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
-    assert len(found.scenes) == 30 and found.scenes[7].scores.shape == (2, 2)
+    assert len(search.scenes) == 30 and search.scenes[7].scores.shape == (2, 2)
 
 
 def test_too_many_tiles_are_refused_before_any_memory_is_taken(tmp_path: Path, detector: Path) -> None:
@@ -273,7 +272,7 @@ def test_too_many_tiles_are_refused_before_any_memory_is_taken(tmp_path: Path, d
         daad.search(fifo, detector)
 
 
-def test_the_command_writes_what_it_says(
+def test_the_command_writes_its_files(
     spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -289,23 +288,23 @@ def test_the_command_writes_what_it_says(
         assert small.size == (700, 500)
     page = (out / "index.html").read_text()
     assert "Search of 1 scene" in page and page.count("data:image") == 8
-    assert run(["search", str(tmp_path), *options, "--resume"]) == 0  # what it wrote itself is no scene
+    assert run(["search", str(tmp_path), *options, "--resume"]) == 0  # the files it wrote are no scenes
     assert "Search of 1 scene" in (out / "index.html").read_text()
 
 
-def test_the_command_writes_over_nothing_of_the_users(
+def test_the_command_overwrites_no_file_of_the_user(
     spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["search", str(tmp_path), "-d", str(detector), "-o", str(tmp_path)]) == 2
     assert "scenes lie there" in capsys.readouterr().err
     other = tmp_path / "other"
     other.mkdir()
-    (other / "index.html").write_text("mine")
+    (other / "index.html").write_text("user's")
     assert run(["search", str(spotted), "-d", str(detector), "-o", str(other)]) == 2
-    assert "that daad did not write" in capsys.readouterr().err and (other / "index.html").read_text() == "mine"
+    assert "that daad did not write" in capsys.readouterr().err and (other / "index.html").read_text() == "user's"
 
 
-def test_an_earlier_search_leaves_nothing_behind(spotted: Path, detector: Path, tmp_path: Path) -> None:
+def test_the_files_of_an_earlier_search_are_removed(spotted: Path, detector: Path, tmp_path: Path) -> None:
     out, plain = tmp_path / "out", tmp_path / "plain.png"
     Image.fromarray(grained(1, 64, 64)[0, ..., 0]).save(plain)
     for source in (spotted, plain):
@@ -318,8 +317,8 @@ def test_the_command_fails_where_a_scene_fails(
     spotted: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "junk.png").write_bytes(b"junk")
-    places = [str(spotted), str(tmp_path / "junk.png")]
-    assert run(["search", *places, "-d", str(detector), "-o", str(tmp_path / "out")]) == 1
+    paths = [str(spotted), str(tmp_path / "junk.png")]
+    assert run(["search", *paths, "-d", str(detector), "-o", str(tmp_path / "out")]) == 1
     assert "junk.png" in capsys.readouterr().err
     assert run(["search", str(spotted), "-d", str(tmp_path / "no"), "-o", str(tmp_path / "out")]) == 1
     assert run(["search", str(spotted), "-d", str(detector), "-o", str(tmp_path / "out"), "--top", "0"]) == 2

@@ -1,4 +1,4 @@
-"""Which of my good images are not good? `daad.audit(...)`: an unlabelled pool, ranked by how unlike the rest it is."""
+"""Which of my good images are not good? `daad.audit(...)` ranks an unlabelled pool by anomaly score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def audit(data: Any, *, progress: Any = None, **options: Any) -> Audit:
-    """Rank a pool of images that should all be good by how unlike the rest they are; see `daad.Audit.of`."""
+    """Rank a pool of images that should all be good by anomaly score; see `daad.Audit.of` for the options."""
     from daad.audit.audit import Audit
 
     return Audit.of(data, progress=progress, **options)

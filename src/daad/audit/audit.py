@@ -35,20 +35,26 @@ from daad.runtime.scorer import Scorer, score_all
 from daad.settings import split, takes
 
 SCORING_BATCH = 32
-KEPT_COLUMNS = ("path", "label", "group", "audit_rank")  # the last tells our manifest from a user's own
-NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
-FAR = 1000  # standard deviations, beyond which a number says no more
-NORMAL_MEAN = 1.2533  # and of its mean absolute deviation
-SAME = 1e-6  # of the mean distance from the median: scores that differ by less are one but for rounding
+KEPT_COLUMNS = ("path", "label", "group", "audit_rank")  # by the last our manifest differs from a user's
+MAD_TO_SD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+MEAN_TO_SD = 1.2533  # and over its mean absolute deviation
+MOST_DEVIATIONS = 1000  # beyond which the number is not shown
+TIE_TOLERANCE = 1e-6  # share of the mean distance from the median: smaller differences of scores are rounding
 
 
 @dataclass(frozen=True)
 class PoolRow:
-    """An image of the pool: its rank (1 is the most suspect), raw score, its distance from the median score in
-    standard deviations, whether it is among the suspect share, and its group of near-duplicates.
+    """An image of the pool.
 
-    The score is that of an image which was not learnt from, as far as the model can tell (`unseen_scores`). The
-    standard deviation is that of the median distance, or where more than half of the scores are equal of the mean.
+    Attributes:
+        rank: 1 is the most suspect.
+        name: the image's name.
+        score: raw; where the model has `unseen_scores`, as if the image had not been learnt from.
+        deviations: distance from the median score in robust standard deviations. They are those of the median
+            distance, or of the mean distance where more than half of the scores are equal.
+        suspect: whether it is among the suspect share.
+        group: number of its group of near-duplicates.
+        group_size: images in that group.
     """
 
     rank: int
@@ -62,14 +68,27 @@ class PoolRow:
     @property
     def distance(self) -> str:
         """`deviations` in words."""
-        return f"over +{FAR:,} sd" if self.deviations > FAR else f"{round(self.deviations, 1) + 0.0:+.1f} sd"
+        return (
+            f"over +{MOST_DEVIATIONS:,} sd"
+            if self.deviations > MOST_DEVIATIONS
+            else f"{round(self.deviations, 1) + 0.0:+.1f} sd"
+        )
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A ranked pool, most suspect first; `samples` in the same order, and `order` says where each stood among the
-    images that could be read. `map_threshold` is what the highest value of an anomaly map exceeds in the suspect share
-    of the images."""
+    """A ranked pool.
+
+    Attributes:
+        rows: the images, the most suspect first.
+        samples: the images in the same order.
+        order: of each row the image's index among those that could be read.
+        failures: the images that could not be read.
+        scorer: gives scores and maps of prepared images.
+        preprocess: what an image goes through before.
+        map_threshold: the quantile of the maps' highest values that the suspect share of the images exceeds.
+        provenance: what it was made from, for people.
+    """
 
     rows: list[PoolRow]
     samples: list[Sample]
@@ -83,10 +102,10 @@ class Audit:
     @classmethod
     @takes(AuditPlan, RunOptions)
     def of(cls, data: Any, *, progress: Progress | None = None, **options: Any) -> Audit:
-        """Rank a pool of images that should all be good by how unlike the rest they are.
+        """Rank a pool of images that should all be good by anomaly score.
 
-        The model learns from all of them, without labels, and scores the same ones. Model `daad` looks for odd places
-        in images, `mcod` for images that are odd as a whole.
+        The model learns from all of them, without labels, and scores the same images. Model `daad` finds local
+        anomalies; `mcod` finds images that differ from the others altogether.
 
         Args:
             data: as in `Detector.fit`.
@@ -103,17 +122,19 @@ class Audit:
 
     @property
     def kept(self) -> Iterator[tuple[PoolRow, Sample]]:
-        """What is not suspect, by name."""
-        both = [(row, sample) for row, sample in zip(self.rows, self.samples, strict=True) if not row.suspect]
-        return iter(sorted(both, key=lambda item: item[0].name))
+        """The images that are not suspect, by name."""
+        pairs = [(row, sample) for row, sample in zip(self.rows, self.samples, strict=True) if not row.suspect]
+        return iter(sorted(pairs, key=lambda pair: pair[0].name))
 
     @property
     def ties(self) -> int:
-        """How many images have the score at which the suspects end, where not all of those are suspect and they are
-        more than one in a hundred; else 0."""
+        """How many images have the lowest suspect score, where only some of them are suspect; else 0.
+
+        It is 0 too where they are at most one in a hundred.
+        """
         last = min(row.score for row in self.rows if row.suspect)
-        apart = np.abs([row.score - self.rows[len(self.rows) // 2].score for row in self.rows])
-        tied = [row.suspect for row in self.rows if abs(row.score - last) <= SAME * apart.mean()]
+        distances = np.abs([row.score - self.rows[len(self.rows) // 2].score for row in self.rows])
+        tied = [row.suspect for row in self.rows if abs(row.score - last) <= TIE_TOLERANCE * distances.mean()]
         return 0 if all(tied) or 100 * len(tied) <= len(self.rows) else len(tied)
 
     def write_csv(self, path: str | Path) -> None:
@@ -125,13 +146,18 @@ class Audit:
             writer.writerows({"name": failure.name, "error": failure.reason} for failure in self.failures)
 
     def write_kept(self, path: str | Path) -> int:
-        """A manifest of what is not suspect, for `daad fit`; gives the number of its images.
+        """Write a manifest of the images that are not suspect, for `daad fit`.
 
-        Near-duplicates share a group, so that a fit never trains on one and calibrates on another; but a group of more
-        than half of the images is none, for nothing could be held out. Raises DataError where an image has no path;
-        and, when the manifest is written, for images whose names are not UTF-8 and cannot stand in it.
+        Near-duplicates share a group, so that a fit never trains on one and calibrates on another. A group of more than
+        half of the images is not written, as nothing could be held out.
+
+        Returns:
+            The number of its images.
+
+        Raises:
+            DataError: an image has no path. Also, after the manifest is written without them, for names not in UTF-8.
         """
-        place, kept = Path(path), list(self.kept)
+        target, kept = Path(path), list(self.kept)
         sizes = Counter(row.group for row, _ in kept)
         content, unlisted = io.StringIO(), []
         writer = csv.DictWriter(content, KEPT_COLUMNS)
@@ -139,36 +165,48 @@ class Audit:
         for row, sample in kept:
             if not isinstance(sample.image, Path):
                 raise DataError(f"{row.name}: has no path, and a manifest lists paths; audit a folder or a manifest")
-            at = relative(sample.image, place.parent)
-            if printable(at) != at:
+            listed = relative_path(sample.image, target.parent)
+            if printable(listed) != listed:
                 unlisted.append(row.name)
                 continue
             group = sample.group or (f"near-duplicates {row.group}" if 1 < sizes[row.group] <= len(kept) / 2 else "")
-            writer.writerow({"path": at, "label": "good", "group": group, "audit_rank": row.rank})
-        write_atomically(place, content.getvalue().encode())
+            writer.writerow({"path": listed, "label": "good", "group": group, "audit_rank": row.rank})
+        write_atomically(target, content.getvalue().encode())
         if unlisted:
             raise DataError(
-                f"{place}: written without {len(unlisted)} images whose names are not UTF-8, such as {unlisted[0]}; "
+                f"{target}: written without {len(unlisted)} images whose names are not UTF-8, such as {unlisted[0]}; "
                 "rename them and audit again"
             )
         return len(kept)
 
 
-def relative(path: Path, folder: Path) -> str:
-    """The way from a folder to a file, past links among the folders; with a mark in front where a manifest's reader
-    would strip a space."""
-    at = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
-    return at if at == at.strip() else f"./{at}"
+def relative_path(path: Path, folder: Path) -> str:
+    """The path of a file relative to a folder, with links among the folders resolved.
+
+    It begins with `./` where the reader of a manifest would strip a space.
+    """
+    relative = Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
+    return relative if relative == relative.strip() else f"./{relative}"
 
 
 def is_own_manifest(path: Path) -> bool:
-    """Whether a file that exists may be written over: it begins like one by `write_kept`, or is empty."""
+    """Whether a file may be written over: it has the header of `write_kept`, or is empty."""
     with path.open("rb") as file:
         return file.readline(100).rstrip() in (b"", ",".join(KEPT_COLUMNS).encode())
 
 
 def audit_pool(data: Any, plan: AuditPlan, options: RunOptions, progress: Progress | None = None) -> Audit:
-    """Rank a pool; see `Audit.of` for the arguments and errors."""
+    """Rank a pool.
+
+    Args:
+        data: as in `Detector.fit`.
+        plan: what decides the audit, apart from the images.
+        options: cache, checkpoints and where they go.
+        progress: called with (phase, done, total) as work goes on.
+
+    Raises:
+        DataError, ConfigError, TrainingError, ArtifactError: as in `Audit.of`.
+    """
     report = progress or silent
     ready = make_ready(data, plan, options, report)
     cached = ready.cached
@@ -217,21 +255,21 @@ def _rows(
 ) -> list[PoolRow]:
     suspects = min(round(contamination * len(scores)) or 1, len(scores) - 1)
     sizes = np.bincount(groups)
-    middle = np.median(scores)
-    apart = np.abs(scores - middle)
-    spread = NORMAL_SPREAD * np.median(apart)
-    if spread <= SAME * apart.mean():
-        spread = NORMAL_MEAN * apart.mean()
-    deviations = (scores - middle) / spread if spread > 0 else np.zeros_like(scores)
+    median = np.median(scores)
+    distances = np.abs(scores - median)
+    deviation = MAD_TO_SD * np.median(distances)
+    if deviation <= TIE_TOLERANCE * distances.mean():
+        deviation = MEAN_TO_SD * distances.mean()
+    deviations = (scores - median) / deviation if deviation > 0 else np.zeros_like(scores)
     return [
         PoolRow(
-            rank=place + 1,
+            rank=rank,
             name=names[i],
             score=float(scores[i]),
             deviations=float(deviations[i]),
-            suspect=place < suspects,
+            suspect=rank <= suspects,
             group=int(groups[i]),
             group_size=int(sizes[groups[i]]),
         )
-        for place, i in enumerate(order.tolist())
+        for rank, i in enumerate(order.tolist(), start=1)
     ]

@@ -11,7 +11,7 @@ from daad.detector.options import ModelPlan, audit_settings
 
 
 class AuditPlan(ModelPlan):
-    """What decides an audit, but the images."""
+    """What decides an audit, apart from the images."""
 
     contamination: float = Field(
         0.05, gt=0, le=0.5, description="share of the images to call suspect, at most 0.5; it moves no score"

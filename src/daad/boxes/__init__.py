@@ -1,1 +1,1 @@
-"""Boxes in, boxes out: the scale-aware detector for when labelled boxes are there."""
+"""Object detection learnt from labelled boxes: the scale-aware detector SCOD."""

@@ -14,12 +14,12 @@ from torch import Tensor
 from daad.data.preprocess import to_float
 from daad.errors import TrainingError
 
-ZOOM = (0.8, 1.25)  # of both sides together
+ZOOM = (0.8, 1.25)  # smallest and largest factor, the same for both sides
 CONTRAST, BRIGHTNESS = 0.2, 0.1
 
 
 class BoxBatch(NamedTuple):
-    """images (B, C, H, W) in [0, 1]; for each its boxes (N, 4) in pixels of these images, and their classes (N,)."""
+    """Images (B, C, H, W) in [0, 1]; for each image its boxes (N, 4) in pixels and their classes (N,)."""
 
     images: Tensor
     boxes: list[Tensor]
@@ -27,7 +27,18 @@ class BoxBatch(NamedTuple):
 
 
 class BoxBatches:
-    """Batches of stored integer images (N, H, W, C) with the boxes of each, in pixels of the stored image."""
+    """Batches of prepared images with their boxes.
+
+    Args:
+        images: integer images (N, H, W, C), in memory or mapped from disk.
+        boxes: of each image (n, 4), in pixels of the prepared image.
+        labels: of each image the classes of its boxes (n,).
+        device: where the batches go.
+        rows: the images to train on, of which one may stand several times; None: all, once.
+
+    Raises:
+        TrainingError: there are no images.
+    """
 
     def __init__(
         self,
@@ -46,7 +57,7 @@ class BoxBatches:
         return len(self.rows)
 
     def take(self, indices: npt.NDArray[Any]) -> BoxBatch:
-        """The batch of these images, as they are stored."""
+        """The batch of these `rows`, without augmentation."""
         rows = self.rows[indices]
         images = torch.from_numpy(to_float(np.asarray(self.images[rows]))).to(self.device)
         return BoxBatch(
@@ -62,41 +73,40 @@ class BoxBatches:
 
 
 def augmented(batch: BoxBatch, *, turns: bool = True) -> BoxBatch:
-    """The batch mirrored (with `turns` also upside down), zoomed by a factor in [0.8, 1.25], moved, and changed in
-    contrast and brightness, image by image, at random; the border is drawn out where
-    the image does not reach.
+    """The batch with each image mirrored, zoomed, shifted and changed in contrast and brightness at random.
 
-    A box whose centre leaves the image is dropped, others are clipped. Ours: SSD's own augmentation (crops by overlap,
-    zooming out four times, colour) is made for photographs of things.
+    With `turns` images are mirrored upside down too. Zoom factors lie in [0.8, 1.25]; border pixels are repeated where
+    the image does not reach. A box whose centre leaves the image is dropped, others are clipped. This is not SSD's
+    augmentation (crops by overlap, zooming out four times, colour), which is made for photographs of objects.
     """
     images, device = batch.images, batch.images.device
     count, _, height, width = images.shape
-    drawn = torch.rand(count, 7)  # on the CPU, where the loop's seed rules
-    flip = torch.where(drawn[:, :2] < 0.5, -1.0, 1.0)
+    uniform = torch.rand(count, 7)  # on the CPU, whose generator the training loop seeds
+    flip = torch.where(uniform[:, :2] < 0.5, -1.0, 1.0)
     if not turns:
         flip[:, 1] = 1.0
     low, high = torch.tensor(ZOOM).log()
-    zoom = (low + (high - low) * drawn[:, 2]).exp()
-    shift = (2 * drawn[:, 3:5] - 1) * (zoom - 1).abs()[:, None]  # as far as zooming moved the border, half sides
+    zoom = (low + (high - low) * uniform[:, 2]).exp()
+    shift = (2 * uniform[:, 3:5] - 1) * (zoom - 1).abs()[:, None]  # at most what zooming moved the border, half sides
     scale = flip * zoom[:, None]  # x' = scale x + shift, in [-1, 1]
     matrix = torch.zeros(count, 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = 1 / scale[:, 0], 1 / scale[:, 1]
     matrix[:, :, 2] = -shift / scale
     grid = F.affine_grid(matrix.to(device), list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    contrast = (1 + CONTRAST * (2 * drawn[:, 5] - 1)).to(device)[:, None, None, None]
-    brightness = (BRIGHTNESS * (2 * drawn[:, 6] - 1)).to(device)[:, None, None, None]
-    moved = ((moved - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+    warped = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    contrast = (1 + CONTRAST * (2 * uniform[:, 5] - 1)).to(device)[:, None, None, None]
+    brightness = (BRIGHTNESS * (2 * uniform[:, 6] - 1)).to(device)[:, None, None, None]
+    warped = ((warped - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
     boxes, labels = [], []
-    for place in range(count):
-        found, inside = _moved(batch.boxes[place], scale[place].tolist(), shift[place].tolist(), (height, width))
-        boxes.append(found)
-        labels.append(batch.labels[place][inside])
-    return BoxBatch(moved.contiguous(memory_format=torch.channels_last), boxes, labels)
+    for i in range(count):
+        warped_boxes, inside = _warp_boxes(batch.boxes[i], scale[i].tolist(), shift[i].tolist(), (height, width))
+        boxes.append(warped_boxes)
+        labels.append(batch.labels[i][inside])
+    return BoxBatch(warped.contiguous(memory_format=torch.channels_last), boxes, labels)
 
 
-def _moved(boxes: Tensor, scale: list[float], shift: list[float], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes where the image's points went, clipped to it, and which of them (N,) still have their centre in it."""
+def _warp_boxes(boxes: Tensor, scale: list[float], shift: list[float], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The boxes after scale and shift, clipped to the image; and which (N,) still have their centre in it."""
     sides = boxes.new_tensor([size[1], size[0]])
     corners = boxes.reshape(-1, 2, 2) / sides * 2 - 1
     corners = corners * boxes.new_tensor(scale) + boxes.new_tensor(shift)

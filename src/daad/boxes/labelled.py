@@ -1,6 +1,6 @@
-"""Labelled images as a detector of boxes learns from them: prepared once, whole or as tiles, their boxes moved along.
+"""Labelled images prepared for a detector of boxes: decoded once, with their boxes in pixels of the prepared image.
 
-whole: read all -> hold some out; tiles: hold whole images out -> draw tiles of the others -> cut their boxes
+untiled: read all -> hold some out; tiles: hold images out -> sample tiles of the others -> crop their boxes
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daad.boxes.nms import to_model
+from daad.boxes.nms import scale_to_model
 from daad.boxes.options import BoxPlan
 from daad.boxes.predicting import MAX_NO_DATA
-from daad.boxes.tiles import MOST, cut, drawn_windows, held
+from daad.boxes.tiles import MOST_TILES, centre_in_any, crop_boxes, sample_windows
 from daad.data.box_set import BoxSample
 from daad.data.cache import CachedImages, cache_images
 from daad.data.preprocess import Preprocess
@@ -28,117 +28,153 @@ from daad.detector.options import RunOptions
 from daad.detector.selection import Readable, read_headers
 from daad.runtime.progress import Progress
 
-MOST_OFTEN = 8
+MOST_REPEATS = 8  # of an image with boxes in an epoch
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Prepared images or tiles (N, H, W, C) with their boxes in pixels of the prepared ones and their classes; `rows`
-    are to learn from. The rest is held out; where tiles are learnt, whole images are, as `whole`. `seen` are the
-    classes of the labelled boxes that are learnt from, each once."""
+class PreparedImages:
+    """Prepared images or tiles with their boxes, some held out.
+
+    Attributes:
+        preprocess: what prepared them.
+        cached: the prepared images or tiles (N, H, W, C).
+        boxes: of each (n, 4), in pixels of the prepared image or tile.
+        labels: of each the classes of its boxes (n,).
+        train_rows: the rows to train on; the others are held out.
+        held_out_images: with tiles, the images held out, none of whose tiles is among the rows.
+        train_labels: the classes of the labelled boxes in the training images, each box once.
+        failures: the images that cannot be used.
+        notes: what a user must know of the boxes.
+    """
 
     preprocess: Preprocess
     cached: CachedImages
     boxes: list[Floats]
     labels: list[Ints]
-    rows: Ints
-    whole: list[BoxSample]
-    seen: Ints
+    train_rows: Ints
+    held_out_images: list[BoxSample]
+    train_labels: Ints
     failures: list[Failure]
     notes: list[str]
 
     @property
-    def held_out(self) -> Ints:
-        """The rows that are not learnt from."""
-        return np.setdiff1d(np.arange(len(self.boxes)), self.rows)
+    def held_out_rows(self) -> Ints:
+        """The rows that are not trained on."""
+        return np.setdiff1d(np.arange(len(self.boxes)), self.train_rows)
 
     @property
-    def lots(self) -> Ints:
-        """The rows as they are drawn: those with boxes so often that they are about half, at most MOST_OFTEN times, for
-        a detector that sees hardly any box learns to see none."""
-        shown = np.array([len(self.boxes[row]) > 0 for row in self.rows], dtype=bool)
-        often = round(float((~shown).sum() / max(1, shown.sum())))
-        return np.repeat(self.rows, np.where(shown, min(max(often, 1), MOST_OFTEN), 1))
+    def balanced_rows(self) -> Ints:
+        """The rows of an epoch: those with boxes are repeated to be about half, at most MOST_REPEATS times each.
+
+        A detector that is shown hardly any box learns to detect none.
+        """
+        has_boxes = np.array([len(self.boxes[row]) > 0 for row in self.train_rows], dtype=bool)
+        repeats = round(float((~has_boxes).sum() / max(1, has_boxes.sum())))
+        return np.repeat(self.train_rows, np.where(has_boxes, min(max(repeats, 1), MOST_REPEATS), 1))
 
     @property
     def digests(self) -> list[str]:
-        """What tells each image that took part in the fit again: see `evaluate`."""
+        """Of each image that took part in the fit a digest, by which `evaluate` recognises it."""
         if self.preprocess.tiles is None:
             return [pixel_digest(image) for image in self.cached.images]
         files = [sample.image for sample in self.cached.samples if isinstance(sample.image, Path)]
-        return [file_digest(file) for file in dict.fromkeys([*files, *(sample.image for sample in self.whole)])]
+        return [
+            file_digest(file) for file in dict.fromkeys([*files, *(sample.image for sample in self.held_out_images)])
+        ]
 
 
-def prepare(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress) -> Labelled:
-    """Decode and resize every image once, and move its boxes along. Raises DataError."""
+def prepare(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress) -> PreparedImages:
+    """Decode and resize every image once, and scale its boxes with it.
+
+    Args:
+        samples: the labelled images.
+        plan: decides size, tiles and what is held out.
+        options: where the prepared images are kept.
+        report: called with ("read", done, total).
+
+    Raises:
+        DataError: too few images can be used.
+    """
     tiling = plan.tiling(np.concatenate([sample.boxes for sample in samples]))
-    return _whole(samples, plan, options, report) if tiling is None else _tiles(samples, tiling, plan, options, report)
+    if tiling is None:
+        return _prepare_untiled(samples, plan, options, report)
+    return _prepare_tiles(samples, tiling, plan, options, report)
 
 
-def _whole(samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress) -> Labelled:
-    found, own_of = _readable(samples, None)
-    preprocess = Preprocess.for_images([header for _, header in found.good], plan.size())
-    cached = _cached([sample for sample, _ in found.good], preprocess, None, options, report)
-    own = [own_of[id(sample)] for sample in cached.samples]
-    boxes = [each.boxes * to_model(each.size, preprocess) for each in own]
-    labels = [each.labels for each in own]
-    learnt, _ = hold_out(cached.samples, plan.holdout, plan.seed)
-    chosen = {id(sample) for sample in learnt}
-    rows = np.flatnonzero([id(sample) in chosen for sample in cached.samples])
-    seen = np.concatenate([labels[row] for row in rows])
-    return Labelled(preprocess, cached, boxes, labels, rows, [], seen, [*found.failures, *cached.failures], [])
+def _prepare_untiled(
+    samples: Sequence[BoxSample], plan: BoxPlan, options: RunOptions, report: Progress
+) -> PreparedImages:
+    readable, labelled_of = _readable(samples, None)
+    preprocess = Preprocess.for_images([header for _, header in readable.good], plan.size())
+    cached = _cached([sample for sample, _ in readable.good], preprocess, None, options, report)
+    labelled = [labelled_of[id(sample)] for sample in cached.samples]
+    boxes = [image.boxes * scale_to_model(image.size, preprocess) for image in labelled]
+    labels = [image.labels for image in labelled]
+    train, _ = hold_out(cached.samples, plan.holdout, plan.seed)
+    train_ids = {id(sample) for sample in train}
+    rows = np.flatnonzero([id(sample) in train_ids for sample in cached.samples])
+    train_labels = np.concatenate([labels[row] for row in rows])
+    failures = [*readable.failures, *cached.failures]
+    return PreparedImages(preprocess, cached, boxes, labels, rows, [], train_labels, failures, [])
 
 
-def _tiles(
+def _prepare_tiles(
     samples: Sequence[BoxSample], tiling: Tiling, plan: BoxPlan, options: RunOptions, report: Progress
-) -> Labelled:
-    found, own_of = _readable(samples, tiling)
-    preprocess = Preprocess.for_images([header for _, header in found.good], plan.size(), tiles=tiling)
-    learnt, whole = hold_out([sample for sample, _ in found.good], plan.holdout, plan.seed)
-    own = [own_of[id(sample)] for sample in learnt]
-    windows = drawn_windows(
-        [each.size for each in own], [each.boxes for each in own], tiling, plan.seed, _bytes_of(preprocess)
+) -> PreparedImages:
+    readable, labelled_of = _readable(samples, tiling)
+    preprocess = Preprocess.for_images([header for _, header in readable.good], plan.size(), tiles=tiling)
+    train, held_out = hold_out([sample for sample, _ in readable.good], plan.holdout, plan.seed)
+    labelled = [labelled_of[id(sample)] for sample in train]
+    windows = sample_windows(
+        [image.size for image in labelled],
+        [image.boxes for image in labelled],
+        tiling,
+        plan.seed,
+        _tile_bytes(preprocess),
     )
-    cached = _cached(learnt, preprocess, windows, options, report)
-    factor = to_model((tiling.height, tiling.width), preprocess)
+    cached = _cached(train, preprocess, windows, options, report)
+    factors = scale_to_model((tiling.height, tiling.width), preprocess)
     boxes, labels = [], []
-    kept: dict[int, list[Window]] = {}
-    for plain, (top, left) in zip(cached.samples, cached.corners, strict=True):
-        each, window = own_of[id(plain)], Window(top, left, tiling.height, tiling.width)
-        kept.setdefault(id(plain), []).append(window)
-        shown, classes = cut(each.boxes, each.labels, window)
-        boxes.append(shown * factor)
-        labels.append(classes)
-    seen = [own_of[id(s)].labels[held(own_of[id(s)].boxes, kept.get(id(s), []))] for s in learnt]
-    return Labelled(
+    windows_of: dict[int, list[Window]] = {}  # those that were prepared
+    for sample, (top, left) in zip(cached.samples, cached.corners, strict=True):
+        image, window = labelled_of[id(sample)], Window(top, left, tiling.height, tiling.width)
+        windows_of.setdefault(id(sample), []).append(window)
+        tile_boxes, tile_labels = crop_boxes(image.boxes, image.labels, window)
+        boxes.append(tile_boxes * factors)
+        labels.append(tile_labels)
+    train_labels = [
+        labelled_of[id(s)].labels[centre_in_any(labelled_of[id(s)].boxes, windows_of.get(id(s), []))] for s in train
+    ]
+    return PreparedImages(
         preprocess,
         cached,
         boxes,
         labels,
         np.arange(len(boxes)),
-        [own_of[id(sample)] for sample in whole],
-        np.concatenate(seen),
-        [*found.failures, *cached.failures],
-        _lost(own, seen, len(boxes)),
+        [labelled_of[id(sample)] for sample in held_out],
+        np.concatenate(train_labels),
+        [*readable.failures, *cached.failures],
+        _missing_boxes_note(labelled, train_labels, len(boxes)),
     )
 
 
 def _readable(samples: Sequence[BoxSample], tiling: Tiling | None) -> tuple[Readable, dict[int, BoxSample]]:
-    """Those whose header can be read, and what belongs to each, by its identity."""
-    plain = [Sample(sample.image, sample.name) for sample in samples]
-    return read_headers(plain, tiling), {id(one): own for one, own in zip(plain, samples, strict=True)}
+    """The samples whose header can be read, and the labelled image of each sample, by the sample's `id`."""
+    unlabelled = [Sample(sample.image, sample.name) for sample in samples]
+    return read_headers(unlabelled, tiling), {id(s): labelled for s, labelled in zip(unlabelled, samples, strict=True)}
 
 
-def _lost(own: list[BoxSample], seen: list[Ints], tiles: int) -> list[str]:
+def _missing_boxes_note(labelled: list[BoxSample], train_labels: list[Ints], tiles: int) -> list[str]:
     """A note where tiles are too few, or hold too many gaps, for all boxes."""
-    total, there = sum(len(each.labels) for each in own), sum(map(len, seen))
-    if there == total:
+    total, included = sum(len(image.labels) for image in labelled), sum(map(len, train_labels))
+    if included == total:
         return []
     return [
-        f"{total - there} of {total} boxes lie in none of the {tiles} tiles that are learnt (at most {MOST:,}, or 1 "
-        "GiB; none that is mostly without data): smaller tiles, or a smaller --image-size, leave room for more"
+        f"{total - included} of {total} boxes lie in none of the {tiles} tiles that are learnt (at most "
+        f"{MOST_TILES:,}, or 1 GiB; none that is mostly without data): smaller tiles, or a smaller --image-size, leave "
+        "room for more"
     ]
 
 
@@ -159,7 +195,7 @@ def _cached(
     )
 
 
-def _bytes_of(preprocess: Preprocess) -> int:
+def _tile_bytes(preprocess: Preprocess) -> int:
     return preprocess.height * preprocess.width * preprocess.channels * (2 if preprocess.dtype == "uint16" else 1)
 
 
@@ -169,7 +205,7 @@ def pixel_digest(image: npt.NDArray[Any]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """16 hexadecimal digits of a file, of which tiles alone were prepared; empty where it cannot be read."""
+    """16 hexadecimal digits of a file's content; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Everything that decides the fit of a detector of boxes, but the images; refused early where it cannot be."""
+"""The options of fitting a detector of boxes; impossible ones are refused before an image is read."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from daad.presets import over_preset, preset_of
 if TYPE_CHECKING:
     from daad.boxes.scod import SCODConfig
 
-NINE_OF_TEN, LEAST, MOST = 0.9, 0.25, 0.5  # of tiles: boxes seen whole, and the overlap's bounds
+COMPLETE_BOXES = 0.9  # share of the boxes that lie completely in a tile, by the default overlap
+LEAST_OVERLAP, MOST_OVERLAP = 0.25, 0.5  # bounds of the default overlap
 OF_THE_DATA = ("height", "width", "channels", "classes", "ranges", "anchors")
-NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # of a size or shape that is refused anyway
+NO_LAYERS = {"ranges": ((0.0, 1.0),), "anchors": (((1.0, 1.0),),)}  # for a size or shape that `SCODConfig` refuses
 
 
 class BoxPlan(LearningPlan):
-    """What decides the fit of a detector of boxes, but the images."""
+    """What decides the fit of a detector of boxes, apart from the images."""
 
     preset: str = Field("small", description="small (CPU, minutes) or paper (SSD300, GPU)")
     image_size: int | tuple[int, int] | None = Field(
@@ -75,7 +76,18 @@ class BoxPlan(LearningPlan):
     def config(
         self, height: int, width: int, channels: int, classes: tuple[str, ...], sizes: npt.NDArray[np.float64]
     ) -> SCODConfig:
-        """The model's config for images of this shape, with boxes of these sizes (N, 2) in its pixels."""
+        """The model's config for these images and boxes.
+
+        Args:
+            height: of the prepared images in pixels.
+            width: of the prepared images in pixels.
+            channels: of the prepared images.
+            classes: names of the classes, in the order of the network's outputs.
+            sizes: width and height (N, 2) of the training boxes in pixels of the prepared images.
+
+        Raises:
+            ConfigError: the settings do not fit.
+        """
         from daad.boxes.scod import SCODConfig, layout
 
         settings = self.all_settings()
@@ -85,17 +97,19 @@ class BoxPlan(LearningPlan):
         return SCODConfig.make(**settings, **shape, classes=classes, **of_data)
 
     def tiling(self, boxes: npt.NDArray[np.float64]) -> Tiling | None:
-        """The tiles that images with these boxes (N, 4) are cut into, if they are. Where no overlap is set, it is so
-        large that nine boxes of ten are seen whole, from a quarter to a half."""
+        """The tiles of images with these boxes (N, 4); None without tiles.
+
+        An overlap that is not set is so large that nine boxes of ten lie completely in a tile, within its bounds.
+        """
         if self.tile is None or self.overlap is not None:
             return None if self.tile is None else Tiling.of(self.tile, self.overlap or 0.0)
-        whole = Tiling.of(self.tile)
-        shares = (boxes[:, 2:] - boxes[:, :2] + 1) / [whole.width, whole.height]  # 1: a step is whole pixels
-        needed = float(np.quantile(shares.max(axis=1), NINE_OF_TEN)) if len(boxes) else LEAST
-        return Tiling.of(self.tile, math.ceil(1000 * min(max(needed, LEAST), MOST)) / 1000)
+        tile = Tiling.of(self.tile)
+        shares = (boxes[:, 2:] - boxes[:, :2] + 1) / [tile.width, tile.height]  # 1: a step is rounded to pixels
+        needed = float(np.quantile(shares.max(axis=1), COMPLETE_BOXES)) if len(boxes) else LEAST_OVERLAP
+        return Tiling.of(self.tile, math.ceil(1000 * min(max(needed, LEAST_OVERLAP), MOST_OVERLAP)) / 1000)
 
     def size(self) -> int | tuple[int, int]:
-        """The short side, or (height, width), that images are brought to; of tiles, by default their own."""
+        """The short side, or (height, width), to which images are resized; of tiles, by default their own."""
         from daad.boxes.scod import SCOD
 
         if self.image_size is not None:
@@ -103,9 +117,9 @@ class BoxPlan(LearningPlan):
         tiling = self.tiling(np.empty((0, 4)))
         if tiling is not None:
             return tiling.height, tiling.width
-        own = preset_of(SCOD.presets, self.preset).image_size
-        assert own is not None
-        return own
+        preset_size = preset_of(SCOD.presets, self.preset).image_size
+        assert preset_size is not None
+        return preset_size
 
     def all_settings(self) -> dict[str, Any]:
         """The preset's settings with the user's own over them; steps drop the preset's epochs and the reverse."""

@@ -1,12 +1,12 @@
-"""Losses of location: SmoothL1 on offsets with a loss of overlap that pulls hardest on boxes that nearly fit.
+"""Overlap losses beside SmoothL1 on offsets, most of them with the largest gradient where boxes nearly fit.
 
 SCOD's AIoU loss was published without a formula that we know (arXiv 2108.11021: a "simple squeeze operation" against
-the imbalance of hard and easy samples). This is a family of losses of its kind, all falling from IoU 0 to 1:
+the imbalance of hard and easy samples). These losses are of its kind; all fall from 1 at IoU 0 to 0 at IoU 1:
 
     hiou  (1 + IoU)^gamma (1 - IoU)    HarmonicDet, arXiv 2108.10809; gamma .8
     pow   1 - IoU^alpha                our reading of "squeeze"; alpha 2
     riou  (1 - IoU) (1 + IoU^2)        after the aim of RIoU, arXiv 2008.03511: high overlaps count more; ours
-    iou   1 - IoU                      the plain one
+    iou   1 - IoU                      the IoU loss
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def hiou(overlap: Tensor, gamma: float = GAMMA) -> Tensor:
 
 
 def power(overlap: Tensor, alpha: float = ALPHA) -> Tensor:
-    """1 - IoU^alpha; without gradient at IoU 0, so SmoothL1 has to stand beside it."""
+    """1 - IoU^alpha; without gradient at IoU 0, so it needs SmoothL1 beside it."""
     return 1 - overlap.pow(alpha)
 
 
@@ -35,7 +35,7 @@ def riou(overlap: Tensor) -> Tensor:
     return (1 - overlap) * (1 + overlap.square())
 
 
-def plain(overlap: Tensor) -> Tensor:
+def linear(overlap: Tensor) -> Tensor:
     """1 - IoU."""
     return 1 - overlap
 
@@ -44,5 +44,5 @@ OVERLAP_LOSSES: Mapping[OverlapLoss, Callable[[Tensor], Tensor]] = {
     "hiou": hiou,
     "pow": power,
     "riou": riou,
-    "iou": plain,
+    "iou": linear,
 }

@@ -1,4 +1,4 @@
-"""What a detector of boxes says of one image."""
+"""The result of a detector of boxes for one image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A found box: (left, top, right, bottom) in pixels of the image as it was given, right and bottom exclusive; its
-    class; and the score in (0, 1], the network's probability of that class."""
+    """A detected box.
+
+    Attributes:
+        box: (left, top, right, bottom) in pixels of the image as it was given, right and bottom exclusive.
+        label: its class.
+        score: the network's probability of that class, in (0, 1].
+    """
 
     box: tuple[float, float, float, float]
     label: str
@@ -17,8 +22,14 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class BoxPrediction:
-    """The boxes found in one image, the highest score first. `size` is (height, width). Where the image could not be
-    judged, `error` says why and there are no boxes."""
+    """The boxes of one image.
+
+    Attributes:
+        name: the image's name.
+        detections: the boxes, the highest score first.
+        size: (height, width) of the image as it was given.
+        error: why the image could not be judged, and so has no boxes; None where it was.
+    """
 
     name: str
     detections: tuple[Detection, ...] = ()

@@ -1,14 +1,14 @@
-"""SCOD: a single-shot detector whose layers each learn, by weak segmentation, the boxes of their own scale.
+"""SCOD: a single-shot detector in which each layer learns by weak segmentation the boxes of its own scale.
 
     F_1 .. F_L = backbone(x)                           strides 8, 16, 32 (small); SSD's six or seven maps (paper)
     F_l' = F_l (1 + g_l),  g_l, S_l = segmentation block of layer l
-    class logits, offsets = heads(F_l')                a few anchors a cell
+    class logits, offsets = heads(F_l')                a few anchors in each cell
     L = CE(hard negatives 3:1) + SmoothL1 + 1.5 L_IoU + .1 sum_l CE(S_l, boxes of layer l's scale)
     boxes = decode(offsets), suppressed class by class at IoU .45
 
 Source: Wang et al., "Layer-wise Customized Weak Segmentation Block and AIoU Loss for Accurate Object Detection",
 arXiv 2108.11021. No code, table or formula of it is known to us: block, loss family and weights are a reconstruction
-from its relatives (SSD, DES, HarmonicDet), and must not be taken for the authors'. `segmentation="none"` is SSD,
+from related papers (SSD, DES, HarmonicDet), not the authors' own. `segmentation="none"` is SSD,
 `"shared"` gives every layer the boxes of all scales as DES does, `"by_scale"` is SCOD.
 """
 
@@ -34,14 +34,14 @@ from daad.boxes.anchors import (
 )
 from daad.boxes.batches import BoxBatch, augmented
 from daad.boxes.geometry import decode
-from daad.boxes.losses import class_loss, location_losses, matched, segmentation_loss
-from daad.boxes.ssd import EXTRAS, SSD, Raw, grids_of, make_backbone
-from daad.boxes.weak_segmentation import Scales
+from daad.boxes.losses import class_loss, location_losses, match_anchors, segmentation_loss
+from daad.boxes.ssd import EXTRAS, SSD, SSDOutput, grids_of, make_backbone
+from daad.boxes.weak_segmentation import ScaleRange
 from daad.errors import ConfigError
 from daad.presets import Preset
 from daad.stages import Player, Size, Stage, Trainable, TrainedConfig
 
-ANCHORS = 4
+ANCHORS = 4  # in each cell, where they are fitted to the training boxes
 MOST_CLASSES = 1000
 SMALLEST, LARGEST = 64, 4096  # sides of the input in pixels
 PAPER_ANCHORS = {300: (4, 6, 6, 6, 4, 4), 512: (4, 6, 6, 6, 6, 4, 4)}
@@ -88,15 +88,18 @@ class SCODConfig(TrainedConfig):
         return size in get_args(Size) and all(SMALLEST <= side <= LARGEST for side in (height, width))
 
 
-class Found(NamedTuple):
-    """Class probabilities (B, A, classes) and boxes (B, A, 4) in pixels of the input, before suppression."""
+class DenseBoxes(NamedTuple):
+    """The boxes of all A anchors, before suppression.
+
+    `scores` are class probabilities (B, A, classes), `boxes` (B, A, 4) are in pixels of the input.
+    """
 
     scores: Tensor
     boxes: Tensor
 
 
 class SCOD(Trainable):
-    """The detector; see the module's docstring."""
+    """The network; see the module's docstring."""
 
     Config: ClassVar[type[SCODConfig]] = SCODConfig
     presets: ClassVar[Mapping[str, Preset]] = {
@@ -112,20 +115,20 @@ class SCOD(Trainable):
         self.config = config
         image = (config.height, config.width)
         self.network = SSD(
-            config.size, config.channels, config.height, len(config.classes), [len(own) for own in config.anchors],
-            segmented=config.segmentation != "none",
+            config.size, config.channels, config.height, len(config.classes),
+            [len(shapes) for shapes in config.anchors], segmented=config.segmentation != "none",
         )  # fmt: skip
         grids = grids_of(config.size, *image)
-        places = [anchor_boxes(grid, own, image) for grid, own in zip(grids, config.anchors, strict=True)]
+        layers = [anchor_boxes(grid, shapes, image) for grid, shapes in zip(grids, config.anchors, strict=True)]
         self.anchors: Tensor
-        self.register_buffer("anchors", torch.cat([torch.from_numpy(own).float() for own in places]), persistent=False)
+        self.register_buffer("anchors", torch.cat([torch.from_numpy(a).float() for a in layers]), persistent=False)
         by_scale = config.segmentation == "by_scale"
-        self.scales = [Scales(*own) if by_scale else None for own in config.ranges]
+        self.scale_ranges = [ScaleRange(*bounds) if by_scale else None for bounds in config.ranges]
 
-    def forward(self, images: Tensor) -> Found:
+    def forward(self, images: Tensor) -> DenseBoxes:
         """Class probabilities and boxes of images (B, C, H, W) in [0, 1]; no side effects, exportable."""
-        raw: Raw = self.network(images)
-        return Found(raw.logits.softmax(dim=-1)[..., 1:], decode(raw.offsets, self.anchors))
+        raw: SSDOutput = self.network(images)
+        return DenseBoxes(raw.logits.softmax(dim=-1)[..., 1:], decode(raw.offsets, self.anchors))
 
     def stages(self, images: int) -> list[Stage]:
         """One stage, one player."""
@@ -143,17 +146,17 @@ class SCOD(Trainable):
         config = self.config
         if config.augment:
             batch = augmented(batch, turns=config.turns)
-        raw: Raw = self.network(batch.images)
-        truth = matched(self.anchors, batch.boxes, batch.labels, config.match_iou)
+        raw: SSDOutput = self.network(batch.images)
+        targets = match_anchors(self.anchors, batch.boxes, batch.labels, config.match_iou)
         kind = None if config.overlap_loss == "none" else config.overlap_loss
-        smooth, overlap = location_losses(raw.offsets, self.anchors, truth, kind)
-        terms = {"class": class_loss(raw.logits, truth.labels, config.negatives), "offset": smooth}
+        smooth, overlap = location_losses(raw.offsets, self.anchors, targets, kind)
+        terms = {"class": class_loss(raw.logits, targets.labels, config.negatives), "offset": smooth}
         if kind is not None:
             terms["overlap"] = config.overlap_weight * overlap
         if raw.segmentation:
             image = (config.height, config.width)
             terms["segmentation"] = config.segmentation_weight * segmentation_loss(
-                raw.segmentation, batch.boxes, batch.labels, self.scales, image
+                raw.segmentation, batch.boxes, batch.labels, self.scale_ranges, image
             )
         return terms
 
@@ -165,15 +168,24 @@ def make_layers(size: str, side: int) -> list[int]:
 
 
 def layout(size: str, height: int, width: int, sizes: Floats) -> dict[str, Any]:
-    """`ranges` and `anchors` for boxes of these sizes (N, 2), width and height in pixels of the input: SSD's own for
-    `paper`; else ranges by the boxes' quantiles and shapes fitted to them."""
+    """The settings `ranges` and `anchors` of a network: the published ones of SSD, or fitted to the training boxes.
+
+    Args:
+        size: that of the network; `paper` takes the published ones.
+        height: of the input in pixels.
+        width: of the input in pixels.
+        sizes: width and height (N, 2) of the training boxes in pixels of the input.
+
+    Returns:
+        `ranges`: of each layer (low, high) of sqrt(width height). `anchors`: of each layer its shapes (width, height).
+    """
     if size == "paper":
-        ends = SSD300 if height == 300 else SSD512
-        published = list(zip(map(float, ends[:-1]), map(float, ends[1:]), strict=True))
-        shapes = [ssd_shapes(own, n) for own, n in zip(published, PAPER_ANCHORS.get(height, ()), strict=False)]
+        bounds = SSD300 if height == 300 else SSD512
+        published = list(zip(map(float, bounds[:-1]), map(float, bounds[1:]), strict=True))
+        shapes = [ssd_shapes(scales, n) for scales, n in zip(published, PAPER_ANCHORS.get(height, ()), strict=False)]
         ranges: list[Range] = [(0.0, published[0][1]), *published[1:-1], (published[-1][0], 2.0 * height)]
     else:
         strides = [height // rows for rows, _ in grids_of(size, height, width)]
         ranges = scale_ranges(sizes.prod(axis=1) ** 0.5, strides, 2.0 * max(height, width))
-        shapes = [fitted_shapes(sizes, own, ANCHORS) for own in ranges]
-    return {"ranges": tuple(ranges), "anchors": tuple(tuple(each) for each in shapes)}
+        shapes = [fitted_shapes(sizes, scales, ANCHORS) for scales in ranges]
+    return {"ranges": tuple(ranges), "anchors": tuple(tuple(layer) for layer in shapes)}

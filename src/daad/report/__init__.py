@@ -1,1 +1,1 @@
-"""What people look at: heat maps, plots, and the self-contained HTML report of an evaluation."""
+"""Heat maps, plots and self-contained HTML pages, for people to look at."""

@@ -1,4 +1,4 @@
-"""What an audit leaves on disk: audit.csv, contact_sheet.png and index.html."""
+"""The files of an audit: audit.csv, contact_sheet.png and index.html."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daad.errors import ImageError
 from daad.report import tables
 from daad.report.cases import PAGE_BYTES, data_uri, display_shape, map_at
 from daad.report.page import render
-from daad.report.sheet import Cell, write_contact_sheet
+from daad.report.sheet import Thumbnail, write_contact_sheet
 from daad.scoring.heat import RGB, display_rgb, overlay
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 200
 MAX_GROUPS = 24
-MAX_ALIKE = 6
-NEAR_PEAK = 0.9  # of a map's highest value: its strongest place
-COPY = 1e-3  # by which the scores of a picture and its copy may differ
+MAX_ALIKE = 6  # images shown of a group
+NEAR_PEAK = 0.9  # share of a map's highest value: the threshold where the map is nowhere above the pool's
+COPY_TOLERANCE = 1e-3  # relative difference of the scores of a picture and its copy
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class AuditFigure:
     """An image of the pool with its pictures as data URIs."""
 
     row: PoolRow
@@ -42,18 +42,17 @@ class Shown:
 
 
 def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
-    """Write the three files to `folder`, with the `top` most suspect images shown, and return the path of the page.
+    """Write the three files to `folder` and return the path of the page, which shows the `top` most suspect images.
 
-    Of near-duplicates the most suspect one is shown, with the number of the others, and those of another score that
-    are suspect too.
+    Of near-duplicates the most suspect one is shown, and others only if they are suspect with a different score.
     """
     target = Path(folder)
     mark(target, AUDIT)
     audit.write_csv(target / "audit.csv")
     not_shown: list[Failure] = []
-    leading = list(_leading(audit))[:top]
-    pictures = [(row, *pair) for row, sample in leading if (pair := _pictures(audit, sample, not_shown)) is not None]
-    write_contact_sheet([_cell(row, image) for row, image, _ in pictures], target / "contact_sheet.png")
+    shown = list(_without_copies(audit))[:top]
+    pictures = [(row, *pair) for row, sample in shown if (pair := _pictures(audit, sample, not_shown)) is not None]
+    write_contact_sheet([_thumbnail(row, image) for row, image, _ in pictures], target / "contact_sheet.png")
     groups = _groups(audit, not_shown)
     count = max(1, 2 * len(pictures) + sum(map(len, groups)))
     limit = min(60_000, PAGE_BYTES // count)
@@ -63,8 +62,8 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
         headline=_headline(audit),
         tiles=_tiles(audit),
         histogram=_histogram(audit),
-        suspects=[Shown(row, data_uri(image, limit), data_uri(heat, limit)) for row, image, heat in pictures],
-        groups=[[Shown(row, data_uri(image, limit)) for row, image in group] for group in groups],
+        suspects=[AuditFigure(row, data_uri(image, limit), data_uri(heat, limit)) for row, image, heat in pictures],
+        groups=[[AuditFigure(row, data_uri(image, limit)) for row, image in group] for group in groups],
         group_count=_group_count(audit),
         groups_found=counted(_group_count(audit), "group"),
         failures={"Images left out": audit.failures, "Images ranked but not shown": not_shown},
@@ -76,20 +75,21 @@ def write_audit(audit: Audit, folder: str | Path, *, top: int = 60) -> Path:
     return path
 
 
-def _leading(audit: Audit) -> Iterator[tuple[PoolRow, Sample]]:
-    """The rows in rank order: all that are suspect but copies, of the others the first of each group of near-duplicates
-    alone."""
-    seen: dict[int, float] = {}
+def _without_copies(audit: Audit) -> Iterator[tuple[PoolRow, Sample]]:
+    """The rows in rank order: of each group of near-duplicates the first, and suspect ones of a different score."""
+    last_scores: dict[int, float] = {}
     for row, sample in zip(audit.rows, audit.samples, strict=True):
-        last = seen.get(row.group)
-        if last is None or (row.suspect and not isclose(row.score, last, rel_tol=COPY)):
-            seen[row.group] = row.score
+        last = last_scores.get(row.group)
+        if last is None or (row.suspect and not isclose(row.score, last, rel_tol=COPY_TOLERANCE)):
+            last_scores[row.group] = row.score
             yield row, sample
 
 
 def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[RGB, RGB] | None:
-    """The image and its overlay at the size of display, where nothing exceeds the pool's threshold with one of the
-    image's own; a failure is recorded where the file has gone or changed."""
+    """The image and its overlay at the size of display; None, and a failure, where the file has gone or changed.
+
+    Where the map is nowhere above the pool's threshold, the overlay takes NEAR_PEAK of its highest value.
+    """
     try:
         image = decode(sample.image, name=sample.name)
         prepared = audit.preprocess.apply(image, name=sample.name)
@@ -99,9 +99,9 @@ def _pictures(audit: Audit, sample: Sample, not_shown: list[Failure]) -> tuple[R
     scored = audit.scorer(prepared[None])
     values = audit.preprocess.map_to_image(scored.anomaly_map[0], (image.shape[0], image.shape[1]))
     shape = display_shape(*image.shape[:2])
-    small = np.array(Image.fromarray(display_rgb(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS))
-    at_display = map_at(values, shape)
-    return small, overlay(small, at_display, min(audit.map_threshold, NEAR_PEAK * float(at_display.max())))
+    picture = np.array(Image.fromarray(display_rgb(image)).resize((shape[1], shape[0]), Image.Resampling.LANCZOS))
+    display_map = map_at(values, shape)
+    return picture, overlay(picture, display_map, min(audit.map_threshold, NEAR_PEAK * float(display_map.max())))
 
 
 def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, RGB]]]:
@@ -110,16 +110,16 @@ def _groups(audit: Audit, not_shown: list[Failure]) -> list[list[tuple[PoolRow, 
     for row, sample in zip(audit.rows, audit.samples, strict=True):
         if row.group_size > 1:
             members.setdefault(row.group, []).append((row, sample))
-    found = []
+    groups = []
     for group in sorted(members.values(), key=lambda group: (-len(group), group[0][0].rank))[:MAX_GROUPS]:
         shown = [(row, _pictures(audit, sample, not_shown)) for row, sample in group[:MAX_ALIKE]]
-        found.append([(row, pair[0]) for row, pair in shown if pair is not None])
-    return [group for group in found if group]
+        groups.append([(row, pair[0]) for row, pair in shown if pair is not None])
+    return [group for group in groups if group]
 
 
-def _cell(row: PoolRow, picture: RGB) -> Cell:
+def _thumbnail(row: PoolRow, picture: RGB) -> Thumbnail:
     alike = f"  +{row.group_size - 1} alike" if row.group_size > 1 else ""
-    return Cell(picture, f"#{row.rank}  {row.distance}{alike}", row.name, row.suspect)
+    return Thumbnail(picture, f"#{row.rank}  {row.distance}{alike}", row.name, row.suspect)
 
 
 def _headline(audit: Audit) -> str:
@@ -141,6 +141,7 @@ def counted(number: int, name: str) -> str:
 
 
 def _tiles(audit: Audit) -> list[tuple[str, str, str]]:
+    """The most important numbers, as (label, number, what it comes from)."""
     extra = sum(row.group_size > 1 for row in audit.rows) - _group_count(audit)
     return [
         ("Images ranked", f"{len(audit.rows):,}", f"model {audit.provenance['model']}"),

@@ -1,4 +1,4 @@
-"""Boxes drawn on their image: found ones with class and score, true ones dashed beneath."""
+"""Boxes drawn on their image: detected ones with class and score, labelled ones dashed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,29 @@ from PIL import Image, ImageDraw, ImageFont
 
 from daad.scoring.heat import RGB, display_rgb
 
-# Okabe and Ito's colours, told apart with any common colour blindness.
+# Okabe and Ito's colours, which people with any common colour blindness can distinguish.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 TRUE = "#ffffff"
-THIN, SMALL = 2, 12  # pixels: a line, a letter; at most twice that, for large images are looked at in parts
+THIN, SMALL = 2, 12  # pixels of a line and of a letter; at most twice that, as large images are viewed in parts
 SMALLEST_SIDE = 320  # a smaller image is drawn enlarged, so that text on it can be read
 
 Box = tuple[float, float, float, float]
 
 
 def draw_boxes(
-    image: npt.NDArray[Any], found: Sequence[tuple[Box, str, float]], classes: Sequence[str], true: Sequence[Box] = ()
+    image: npt.NDArray[Any],
+    detections: Sequence[tuple[Box, str, float]],
+    classes: Sequence[str],
+    true: Sequence[Box] = (),
 ) -> RGB:
-    """Boxes in pixels of an image (H, W, C): found ones (box, class, score) in the colour of their class, captioned;
-    true ones as dashed white lines. An image under 320 pixels is enlarged by a whole factor."""
+    """Draw boxes on an image; one under 320 pixels is enlarged by an integer factor.
+
+    Args:
+        image: (H, W, C) uint8 or uint16.
+        detections: (box, class, score) in pixels of the image; drawn in the colour of the class, with a caption.
+        classes: names of all classes; their order decides the colours.
+        true: labelled boxes in pixels of the image; drawn as dashed white lines.
+    """
     picture = Image.fromarray(display_rgb(image))
     factor = max(1, -(-SMALLEST_SIDE // max(1, min(picture.size))))
     factor = min(factor, 8)
@@ -35,7 +44,7 @@ def draw_boxes(
     font = ImageFont.load_default(min(max(round(max(picture.size) / 40), SMALL), 2 * SMALL))
     for box in true:
         _dashed(draw, [side * factor for side in box], line)
-    for box, label, score in reversed(found):  # the surest on top
+    for box, label, score in reversed(detections):  # the highest score on top
         colour = COLOURS[classes.index(label) % len(COLOURS)]
         sides = [side * factor for side in box]
         draw.rectangle(

@@ -1,4 +1,4 @@
-"""What the evaluation of a detector of boxes leaves on disk: metrics.json, boxes.json and index.html."""
+"""The files of an evaluation of a detector of boxes: metrics.json, boxes.json and index.html."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from daad.report import tables
 from daad.report.box_drawing import Box, draw_boxes
 from daad.report.cases import PAGE_BYTES, data_uri
 from daad.report.page import render
-from daad.scoring.heat import display_rgb
+from daad.scoring.heat import RGB, display_rgb
 
 if TYPE_CHECKING:
     from daad.boxes.detector import BoxDetector
     from daad.boxes.evaluation import BoxEvaluation
 
-SHOWN = 24
+MAX_IMAGES = 24
 LONG_SIDE = 640
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """An image of the page: a data URI, how many boxes are shown and how many there are."""
+class BoxFigure:
+    """An image of the page as a data URI, with the numbers of its drawn detections and of its labelled boxes."""
 
     name: str
     image: str
-    found: int
-    true: int
+    detections: int
+    labelled: int
 
 
 def write_boxes(detector: BoxDetector, evaluation: BoxEvaluation, folder: Path) -> Path:
@@ -47,7 +47,7 @@ def write_boxes(detector: BoxDetector, evaluation: BoxEvaluation, folder: Path) 
     mark(folder, BOXES)
     record = {
         **_without_nan(evaluation.as_dict()),
-        "intervals": _without_nan({name: asdict(each) for name, each in evaluation.intervals.items()}),
+        "intervals": _without_nan({name: asdict(interval) for name, interval in evaluation.intervals.items()}),
         "threshold": detector.confidence.threshold,
         "failures": [asdict(failure) for failure in evaluation.failures],
         "notes": evaluation.notes,
@@ -69,8 +69,8 @@ def _page(detector: BoxDetector, evaluation: BoxEvaluation) -> str:
     counts = np.bincount(np.concatenate([s.labels for s in evaluation.samples]), minlength=len(detector.classes))
     learnt = detector.provenance.get("boxes", {})
     classes = [
-        (name, learnt.get(name, 0), int(counts[place]), _number(quality.by_class[name]))
-        for place, name in enumerate(detector.classes)
+        (name, learnt.get(name, 0), int(counts[label]), _number(quality.by_class[name]))
+        for label, name in enumerate(detector.classes)
     ]
     return render(
         "boxes.html.j2",
@@ -86,10 +86,10 @@ def _page(detector: BoxDetector, evaluation: BoxEvaluation) -> str:
         ],
         classes=classes,
         sizes=[(name, _number(value)) for name, value in quality.by_size.items()],
-        shown=_shown(detector, evaluation),
+        figures=_figures(detector, evaluation),
         notes=evaluation.notes,
         failures=evaluation.failures,
-        provenance=list(tables.flat(_short(detector.provenance))),
+        provenance=list(tables.flat(_without_notes(detector.provenance))),
     )
 
 
@@ -100,32 +100,33 @@ def _tile(title: str, name: str, evaluation: BoxEvaluation, beneath: str) -> tup
     return title, _number(interval.value), f"[{interval.low:.3f}, {interval.high:.3f}]; {beneath}"
 
 
-def _shown(detector: BoxDetector, evaluation: BoxEvaluation) -> list[Shown]:
-    """Images at equal steps through the list, good or bad as they come."""
-    places = np.unique(np.linspace(0, len(evaluation.samples) - 1, SHOWN).round().astype(int))
-    found = []
-    for place in places:
-        sample, boxes = evaluation.samples[place], evaluation.found[place]
-        kept = [each for each in _named(boxes, detector.classes) if each[2] >= detector.confidence.threshold]
-        picture = _picture(sample, kept, detector)
+def _figures(detector: BoxDetector, evaluation: BoxEvaluation) -> list[BoxFigure]:
+    """Images at equal steps through the list, whether their boxes are right or wrong."""
+    indices = np.unique(np.linspace(0, len(evaluation.samples) - 1, MAX_IMAGES).round().astype(int))
+    figures = []
+    for index in indices:
+        sample, boxes = evaluation.samples[index], evaluation.found[index]
+        detections = [
+            (b, label, s) for b, label, s in _named(boxes, detector.classes) if s >= detector.confidence.threshold
+        ]
+        picture = _picture(sample, detections, detector)
         if picture is not None:
-            image = data_uri(picture, min(200_000, PAGE_BYTES // len(places)))
-            found.append(Shown(sample.name, image, len(kept), len(sample.boxes)))
-    return found
+            image = data_uri(picture, min(200_000, PAGE_BYTES // len(indices)))
+            figures.append(BoxFigure(sample.name, image, len(detections), len(sample.boxes)))
+    return figures
 
 
-def _picture(sample: BoxSample, found: list[tuple[Any, str, float]], detector: BoxDetector) -> Any:
+def _picture(sample: BoxSample, detections: list[tuple[Box, str, float]], detector: BoxDetector) -> RGB | None:
     try:
         image = decode(sample.image, name=sample.name)
-    except ImageError:  # it was there a moment ago
+    except ImageError:  # the file has gone since it was judged
         return None
     shrunk = Image.fromarray(display_rgb(image))
     shrunk.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)  # before drawing, so that captions can be read
     factor = shrunk.width / image.shape[1]
-    shown = [(_scaled(box, factor), label, score) for box, label, score in found]
-    picture = Image.fromarray(
-        draw_boxes(np.asarray(shrunk), shown, detector.classes, [_scaled(box, factor) for box in sample.boxes.tolist()])
-    )
+    scaled = [(_scaled(box, factor), label, score) for box, label, score in detections]
+    true = [_scaled(box, factor) for box in sample.boxes.tolist()]
+    picture = Image.fromarray(draw_boxes(np.asarray(shrunk), scaled, detector.classes, true))
     picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture)
 
@@ -135,25 +136,26 @@ def _scaled(box: Sequence[float], factor: float) -> Box:
     return left, top, right, bottom
 
 
-def _named(boxes: Boxes, classes: tuple[str, ...]) -> list[tuple[tuple[float, float, float, float], str, float]]:
+def _named(boxes: Boxes, classes: tuple[str, ...]) -> list[tuple[Box, str, float]]:
+    """(box, class name, score) of each box."""
     columns = (boxes.corners.tolist(), boxes.labels.tolist(), boxes.scores.tolist())
     return [((a, b, c, d), classes[label], score) for (a, b, c, d), label, score in zip(*columns, strict=True)]
 
 
 def _coco(boxes: Boxes, classes: tuple[str, ...]) -> list[CocoBox]:
-    return [CocoBox(*each) for each in _named(boxes, classes)]
+    return [CocoBox(*box) for box in _named(boxes, classes)]
 
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def _short(provenance: dict[str, Any]) -> dict[str, Any]:
-    """Without what is only for programs."""
-    return {key: value for key, value in provenance.items() if key not in ("learnt_images", "usual_boxes", "notes")}
+def _without_notes(provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance without the notes of the fit, which may be too many for the page."""
+    return {key: value for key, value in provenance.items() if key != "notes"}
 
 
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {key: _without_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""One HTML file from a template and the house's style sheet; it loads nothing, so it opens anywhere."""
+"""One HTML file from a template and the style sheet; it loads nothing, so it opens anywhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 
 def render(template: str, **content: Any) -> str:
-    """The page of a template of this package; everything in `content` is escaped but Markup."""
+    """The page of a template of this package; everything in `content` is escaped, except Markup."""
     environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=True,

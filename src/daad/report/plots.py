@@ -1,4 +1,4 @@
-"""The plots of a report as SVG text to be put inline into HTML, where the page's CSS sets ink and grid colours."""
+"""The plots of a report as SVG text for inline use in HTML; the page's CSS sets the colours of text and grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from daad.metrics.intervals import Interval
 from daad.metrics.ranking import Floats, roc_curve
 
 GOOD, DEFECTIVE = "#3b7cb8", "#e07b27"
-# Stand-ins that become CSS variables, so that one picture serves light, dark and print.
+# Placeholders that become CSS variables, so that one plot serves light, dark and print.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"}
 _SIZE = (4.8, 3.7)
@@ -45,9 +45,16 @@ _STYLE: dict[Any, Any] = {
 
 
 def roc_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float, auroc: Interval) -> str | None:
-    """The ROC curve of `labels` (n,) and `scores` (n,) with the point that `score > threshold` gives, as SVG.
+    """The ROC curve of test images with the point of the threshold in use, as SVG.
 
-    None where a class is missing: there is no curve.
+    Args:
+        labels: 0 good, 1 defective (n,).
+        scores: raw (n,).
+        threshold: an image is flagged where its score exceeds it.
+        auroc: for the legend.
+
+    Returns:
+        None where a class is missing, as there is no curve.
     """
     label_array, score_array = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     false_positive, true_positive, _ = roc_curve(label_array, score_array)
@@ -69,37 +76,42 @@ def roc_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float, aur
 
 
 def score_plot(labels: npt.ArrayLike, scores: npt.ArrayLike, held_out: npt.ArrayLike, threshold: float) -> str:
-    """Counts of the scores (n,) of good and defective test images over shared bins, with the threshold, as SVG.
+    """A histogram of the scores of good and defective test images with the threshold, as SVG.
 
-    `held_out` (m,), the normal scores that set the threshold, are drawn as an outline. The score axis is logarithmic
-    where all values are positive and span more than two decades.
+    The score axis is logarithmic where all values are positive and span more than two decades.
+
+    Args:
+        labels: 0 good, 1 defective (n,).
+        scores: raw (n,).
+        held_out: scores of the held-out normal images that set the threshold (m,), drawn as an outline.
+        threshold: drawn as a line.
     """
     label_array, score_array = np.asarray(labels), np.asarray(scores, dtype=np.float64)
-    held = np.asarray(held_out, dtype=np.float64)
-    edges, logarithmic = bin_edges(np.concatenate([score_array, held, [threshold]]))
-    parts = {0: ("good, test", GOOD), 1: ("defective, test", DEFECTIVE)}
+    held_out_array = np.asarray(held_out, dtype=np.float64)
+    edges, logarithmic = bin_edges(np.concatenate([score_array, held_out_array, [threshold]]))
+    classes = {0: ("good, test", GOOD), 1: ("defective, test", DEFECTIVE)}
     with rc_context(_STYLE):
         figure, axes = _figure()
-        for label, (name, colour) in parts.items():
-            chosen = score_array[label_array == label]
-            counts = np.histogram(chosen, edges)[0]
-            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {len(chosen)})")
-        outline = f"good, held out (n = {len(held)})"
-        axes.stairs(np.histogram(held, edges)[0], edges, color=INK, linewidth=1.1, label=outline)
+        for label, (name, colour) in classes.items():
+            of_class = score_array[label_array == label]
+            counts = np.histogram(of_class, edges)[0]
+            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {len(of_class)})")
+        outline = f"good, held out (n = {len(held_out_array)})"
+        axes.stairs(np.histogram(held_out_array, edges)[0], edges, color=INK, linewidth=1.1, label=outline)
         axes.axvline(threshold, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=f"threshold {threshold:.4g}")
         _counts_over_scores(figure, axes, logarithmic)
         return _svg(figure, "scores")
 
 
 def pool_plot(scores: npt.ArrayLike, suspects: npt.ArrayLike) -> str:
-    """Counts of the scores (n,) of a pool over shared bins, the suspect ones (n,) in another colour, as SVG."""
-    score_array, chosen = np.asarray(scores, dtype=np.float64), np.asarray(suspects, dtype=bool)
+    """A histogram of the scores (n,) of a pool, the suspect ones, by the mask (n,), in another colour, as SVG."""
+    score_array, suspect = np.asarray(scores, dtype=np.float64), np.asarray(suspects, dtype=bool)
     edges, logarithmic = bin_edges(score_array)
     with rc_context(_STYLE):
         figure, axes = _figure()
-        for name, part, colour in (("not suspect", ~chosen, GOOD), ("suspect", chosen, DEFECTIVE)):
-            counts = np.histogram(score_array[part], edges)[0]
-            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {part.sum()})")
+        for name, mask, colour in (("not suspect", ~suspect, GOOD), ("suspect", suspect, DEFECTIVE)):
+            counts = np.histogram(score_array[mask], edges)[0]
+            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.65, label=f"{name} (n = {mask.sum()})")
         _counts_over_scores(figure, axes, logarithmic)
         return _svg(figure, "pool")
 
@@ -112,8 +124,8 @@ def bin_edges(values: Floats) -> tuple[Floats, bool]:
     if low > 0 and high > 100 * low:
         return np.geomspace(low, high, bins + 1), True
     if high - low <= 1e-9 * max(abs(low), abs(high)):
-        room = 0.5 * abs(high) or 0.5
-        low, high = low - room, high + room
+        margin = 0.5 * abs(high) or 0.5
+        low, high = low - margin, high + margin
     return np.linspace(low, high, bins + 1), False
 
 
@@ -147,13 +159,13 @@ def _percent(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """The figure without what only a stand-alone file needs, with ids of its own."""
+    """The figure as inline SVG, with ids that no other plot of the page has."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
     text = buffer.getvalue()
     text = re.sub(r'.*?<svg[^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", text, count=1, flags=re.DOTALL)
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    for stand_in, variable in _VARIABLES.items():
-        text = text.replace(stand_in, variable)
+    for placeholder, variable in _VARIABLES.items():
+        text = text.replace(placeholder, variable)
     return text

@@ -1,4 +1,4 @@
-"""`write_report`: an evaluation as one HTML file that opens anywhere, offline, with nothing beside it."""
+"""`write_report`: an evaluation as one self-contained HTML file that opens anywhere, offline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daad.data.sample import Failure, Sample
 from daad.errors import ConfigError
 from daad.metrics.intervals import Interval
 from daad.report import tables
-from daad.report.cases import TRUTH, Strip, choose, data_uri, fill
+from daad.report.cases import TRUTH, CaseGroup, add_cases, choose_cases, data_uri
 from daad.report.page import render
 from daad.scoring.heat import OUTLINE, SATURATION, heat_map
 
@@ -35,18 +35,27 @@ def write_report(
 ) -> Path:
     """Write `folder/index.html` and return its path.
 
-    `samples` are the labelled images that were evaluated; `cases` of them at most are shown of each sort, for which
-    they are judged again. The file holds its pictures, is readable without scripts or a network, and stays under about
-    5 MB. Raises ConfigError for negative `cases` or a `folder` that is a file.
+    The file holds its pictures, needs no scripts and no network, and stays under about 5 MB.
+
+    Args:
+        judge: what was evaluated; it judges the images that are shown again.
+        evaluation: what was measured.
+        samples: the labelled images that were evaluated.
+        folder: where the file goes; made if it is not there.
+        title: None: the model's name and the number of images.
+        cases: most images to show of each kind: hits, misses, false alarms and typical good images.
+
+    Raises:
+        ConfigError: `cases` is negative, or `folder` is a file.
     """
     if cases < 0:
         raise ConfigError(f"cases must be at least 0, found {cases}")
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{target}: is a file; give a folder for the report")
-    strips = choose(evaluation.rows, cases)
-    not_shown = fill(strips, judge, samples)
-    page = render("report.html.j2", **_content(judge, evaluation, strips, not_shown, title))
+    groups = choose_cases(evaluation.rows, cases)
+    not_shown = add_cases(groups, judge, samples)
+    page = render("report.html.j2", **_content(judge, evaluation, groups, not_shown, title))
     target.mkdir(parents=True, exist_ok=True)
     path = target / "index.html"
     path.write_bytes(page.encode("utf-8", "replace"))
@@ -54,7 +63,7 @@ def write_report(
 
 
 def _content(
-    judge: Judge, evaluation: Evaluation, strips: list[Strip], not_shown: list[Failure], title: str | None
+    judge: Judge, evaluation: Evaluation, groups: list[CaseGroup], not_shown: list[Failure], title: str | None
 ) -> dict[str, Any]:
     calibration = judge.calibration
     left_out = [Failure(item["name"], item["reason"]) for item in judge.provenance.get("left_out", [])]
@@ -67,7 +76,7 @@ def _content(
         "defects": tables.defect_table(evaluation),
         "notes": [*evaluation.notes, *([calibration.note] if calibration.note else [])],
         **_plots(judge, evaluation),
-        "strips": strips,
+        "groups": groups,
         "scale": _scale(calibration.map_threshold),
         "failures": {
             "Test images left out, or left out of a part of the metrics": evaluation.failures,
@@ -99,7 +108,7 @@ def _plots(judge: Judge, evaluation: Evaluation) -> dict[str, Markup | None]:
 
 
 def _scale(map_threshold: float) -> dict[str, Any]:
-    """The legend of the colours: the scale itself, its ticks as (percent from the left, text), and the line colours."""
+    """The legend: the colour scale, its ticks as (percent from the left, label, map value), and the line colours."""
     ramp = heat_map(np.linspace(0, SATURATION, 300, dtype=np.float32)[None], 1.0)
     ticks = [
         (100 * times / SATURATION, label, f"{times * map_threshold:.3g}" if map_threshold > 0 else "")

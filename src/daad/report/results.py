@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: metrics.json, predictions.csv and index.html."""
+"""The files of an evaluation: metrics.json, predictions.csv and index.html."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from daad.runtime.judge import Judge
 
 
 def write_results(judge: Judge, evaluation: Evaluation, data: Any, folder: Path) -> Path:
-    """Write the three files to `folder` and return the path of the page."""
+    """Write the three files and return the path of the page.
+
+    Args:
+        judge: what was evaluated.
+        evaluation: what was measured.
+        data: the labelled images that were evaluated, as `Judge.evaluate` takes them.
+        folder: where the files go.
+    """
     mark(folder, EVALUATION)
     metrics = json.dumps(metrics_record(judge, evaluation), indent=2, allow_nan=False)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tables and sentences of a report: what each metric means, what was set on what, where the detector came from."""
+"""The tables and sentences of a report: metrics and what they mean, what was set on which images, provenance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_INTERVAL = "not available"
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One line of a table of metrics, ready to print; `value`, `low` and `high` are None where not available."""
+    """A line of a table of metrics; `value`, `low` and `high` are None where they are not available."""
 
     name: str
     text: str
@@ -46,31 +46,35 @@ class Measure:
 
 
 def headline(evaluation: Evaluation, rate: float) -> str:
-    """What was measured, in plain words: false alarms among good images, finds among defective ones."""
+    """What was measured, in plain words: false alarms among good images, detections among defective ones.
+
+    `rate` is the false-alarm rate that was asked for.
+    """
     good, bad = _flagged(evaluation, 0), _flagged(evaluation, 1)
     false_alarms = (
         f"Of {_images(good[1], 'good')}, {_were(good[0])} flagged "
-        f"({_share(*good)}; asked for: at most {100 * rate:.3g} %)."
+        f"({_percent(*good)}; asked for: at most {100 * rate:.3g} %)."
         if good[1]
         else "No good image was tested, so the false-alarm rate was not measured."
     )
-    finds = (
-        f"Of {_images(bad[1], 'defective')}, {_were(bad[0])} found ({_share(*bad)})."
+    detections = (
+        f"Of {_images(bad[1], 'defective')}, {_were(bad[0])} found ({_percent(*bad)})."
         if bad[1]
         else "No defective image was tested, so the detection rate was not measured."
     )
-    return f"{false_alarms} {finds}"
+    return f"{false_alarms} {detections}"
 
 
 def tiles(evaluation: Evaluation) -> list[tuple[str, str, str]]:
-    """The few numbers to see first, as (label, number, what it comes from)."""
+    """The most important numbers, as (label, number, what it comes from)."""
     counted = [("good images flagged", _flagged(evaluation, 0)), ("defective images found", _flagged(evaluation, 1))]
-    first = [
-        (label, _share(part, whole) if whole else "–", f"{part:,} of {whole:,}") for label, (part, whole) in counted
+    rates = [
+        (label, _percent(count, total) if total else "–", f"{count:,} of {total:,}")
+        for label, (count, total) in counted
     ]
     table = {row.name: row for row in metric_table(evaluation)}
     ranked = [table[METRICS[key][0]] for key in ("image_auroc", "aupro_0.3")]
-    return first + [(row.name, row.text, f"95 % interval {row.interval}") for row in ranked if row.value is not None]
+    return rates + [(row.name, row.text, f"95 % interval {row.interval}") for row in ranked if row.value is not None]
 
 
 def metric_table(evaluation: Evaluation) -> list[Measure]:
@@ -95,7 +99,7 @@ def defect_table(evaluation: Evaluation) -> list[Measure]:
 def usage_table(judge: Judge, evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     """Which images set what: (images, count, what they set, fingerprint)."""
     calibration, provenance = judge.calibration, judge.provenance
-    prints = provenance.get("data_fingerprint", {})
+    fingerprints = provenance.get("data_fingerprint", {})
     tested = len(evaluation.rows)
     held_out_set = (
         f"the threshold ({calibration.threshold:.4g}), the map threshold ({calibration.map_threshold:.4g}) "
@@ -106,19 +110,24 @@ def usage_table(judge: Judge, evaluation: Evaluation) -> list[tuple[str, str, st
             "Good images, training",
             _count(provenance.get("images", {}).get("fit")),
             "the model's weights",
-            _print(prints, "fit"),
+            _fingerprint(fingerprints, "fit"),
         ),
-        ("Good images, held out", _count(len(calibration.scores)), held_out_set, _print(prints, "calibration")),
+        (
+            "Good images, held out",
+            _count(len(calibration.scores)),
+            held_out_set,
+            _fingerprint(fingerprints, "calibration"),
+        ),
         ("Test images", _count(tested), "nothing: they were only measured", "–"),
     ]
 
 
 def provenance_table(judge: Judge) -> list[tuple[str, str]]:
-    """Where the detector came from, as (what, value)."""
+    """The provenance of the judge, as (fact, value)."""
     facts = judge.provenance
     training = facts.get("training", {})
     seconds = training.get("seconds")
-    known = {
+    table = {
         "model": judge.name,
         "preset": facts.get("preset"),
         "seed": facts.get("seed"),
@@ -129,7 +138,7 @@ def provenance_table(judge: Judge) -> list[tuple[str, str]]:
         "versions": _joined(facts.get("versions", {})),
         "machine": _joined(facts.get("machine", {})),
     }
-    return [(key, str(value)) for key, value in known.items() if value not in (None, "")]
+    return [(key, str(value)) for key, value in table.items() if value not in (None, "")]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -145,7 +154,7 @@ def _measure(name: str, interval: Interval, meaning: str, counts: str = "", reas
     if math.isnan(interval.value):
         return Measure(name, "not available", reason, meaning, counts=counts)
     text = f"{interval.value:.3f}"
-    # Equal bounds are no certainty: with all or none flagged every resample is the same, however few the images.
+    # Equal bounds do not mean certainty: with all or none flagged every resample is equal, however few the images.
     if not math.isfinite(interval.low) or not math.isfinite(interval.high) or interval.low == interval.high:
         return Measure(name, text, NO_INTERVAL, meaning, interval.value, counts=counts)
     bounds = f"{interval.low:.3f} to {interval.high:.3f}"
@@ -153,9 +162,9 @@ def _measure(name: str, interval: Interval, meaning: str, counts: str = "", reas
 
 
 def _reason(key: str, notes: list[str]) -> str:
-    about_pixels = not key.startswith("image") and "rate" not in key
-    fitting = [note for note in notes if ("pixel" in note) == about_pixels] or notes
-    return "; ".join(fitting) or "these test images cannot give it"
+    of_pixels = not key.startswith("image") and "rate" not in key
+    relevant = [note for note in notes if ("pixel" in note) == of_pixels] or notes
+    return "; ".join(relevant) or "these test images cannot give it"
 
 
 def _flagged(evaluation: Evaluation, label: int) -> tuple[int, int]:
@@ -171,8 +180,8 @@ def _were(count: int) -> str:
     return f"{count:,} {'was' if count == 1 else 'were'}"
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %"
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f} %"
 
 
 def _nan_last(value: float) -> float:
@@ -183,8 +192,8 @@ def _count(value: Any) -> str:
     return "not recorded" if value is None else f"{value:,}"
 
 
-def _print(prints: Mapping[str, Any], part: str) -> str:
-    return str(prints.get(part) or "not recorded")
+def _fingerprint(fingerprints: Mapping[str, Any], split: str) -> str:
+    return str(fingerprints.get(split) or "not recorded")
 
 
 def _joined(facts: Mapping[str, Any]) -> str:

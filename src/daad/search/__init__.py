@@ -1,4 +1,4 @@
-"""One strange spot in a huge scene: `daad.search(...)` ranks the tiles of scenes larger than memory."""
+"""One anomaly in a huge scene: `daad.search(...)` ranks the tiles of scenes larger than memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ if TYPE_CHECKING:
 
 
 def search(scenes: Any, detector: Any, *, progress: Any = None, **options: Any) -> Search:
-    """Rank the tiles of scenes, each of any size, by how unlike what a detector learnt they are; see
-    `daad.Search.of`."""
+    """Rank the tiles of scenes of any size by anomaly score; see `daad.Search.of` for the options.
+
+    Args:
+        scenes: a path, a folder (searched with its sub-folders), an array, or a list of these.
+        detector: a `Judge`, such as a detector, or the path of a saved detector.
+        progress: called with (phase, done, total) as work goes on.
+        **options: those of `daad.Search.of`.
+    """
     from pathlib import Path
 
     from daad.search.search import Search

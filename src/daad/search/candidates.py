@@ -1,4 +1,4 @@
-"""From the scores of all tiles to the few places that a person should look at."""
+"""Candidates: the few tiles of the highest scores, for a person to look at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from daad.data.tiles import Tiling, Window
 
-NORMAL_SPREAD = 1.4826  # of a normal distribution, in units of its median absolute deviation
+MAD_TO_SD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,16 @@ class Candidate:
 
 
 def deviations(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Distance of each score from the scene's median in robust standard deviations; NaN stays NaN, 0 without spread."""
-    known = scores[np.isfinite(scores)]
-    if not len(known):
+    """Distance of each score from their median in robust standard deviations; NaN stays NaN, 0 where they are equal."""
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
         return scores.copy()
-    middle = np.median(known)
-    spread = NORMAL_SPREAD * np.median(np.abs(known - middle))
-    return (scores - middle) / spread if spread > 0 else np.where(np.isfinite(scores), 0.0, np.nan)
+    median = np.median(finite)
+    deviation = MAD_TO_SD * np.median(np.abs(finite - median))
+    return (scores - median) / deviation if deviation > 0 else np.where(np.isfinite(scores), 0.0, np.nan)
 
 
-def strangest(
+def top_tiles(
     key: npt.NDArray[np.float64],
     peaks: npt.NDArray[np.int32],
     tops: Sequence[int],
@@ -82,17 +82,18 @@ def strangest(
     tiling: Tiling,
     top: int,
 ) -> list[tuple[int, int]]:
-    """(row, column) of the `top` tiles of the highest `key`, ties in row-major order, without repeats.
-
-    A tile whose peak lies in a better one shows the same thing, and is left out.
+    """The tiles of the highest `key`, without repeats: a tile whose peak lies in a better tile shows the same object.
 
     Args:
-        key: (rows, columns) what tiles are ranked by, NaN where a tile was not judged.
-        peaks: (rows, columns, 2) the highest point (x, y) of each tile, in pixels of the scene.
-        tops: the first pixel row of each row of tiles.
-        lefts: the first pixel column of each column of tiles.
-        tiling: the tiles' size.
-        top: how many are given at most.
+        key: what tiles are ranked by (rows, columns); NaN where a tile was not judged.
+        peaks: (x, y) of the highest map value of each tile (rows, columns, 2), in pixels of the scene.
+        tops: of each tile row the first pixel row.
+        lefts: of each tile column the first pixel column.
+        tiling: the size of the tiles.
+        top: most tiles to give.
+
+    Returns:
+        (row, column) of each tile, the highest first, ties in row-major order.
     """
     flat = key.ravel()
     order = np.argsort(-flat, kind="stable")[: int(np.isfinite(flat).sum())]  # NaN sorts last
@@ -111,15 +112,15 @@ def strangest(
     return taken
 
 
-def pooled(found: Sequence[Sequence[Candidate]], top: int, *, per_scene: bool) -> list[Candidate]:
+def rank_candidates(scenes: Sequence[Sequence[Candidate]], top: int, *, per_scene: bool) -> list[Candidate]:
     """The `top` candidates of all scenes, by score or, with `per_scene`, by deviations; ties in the order of scenes."""
-    every = [candidate for scene in found for candidate in scene]
-    every.sort(key=lambda candidate: -(candidate.deviations if per_scene else candidate.score))  # sort is stable
-    return [replace(candidate, rank=rank) for rank, candidate in enumerate(every[:top], start=1)]
+    ranked = [candidate for scene in scenes for candidate in scene]
+    ranked.sort(key=lambda candidate: -(candidate.deviations if per_scene else candidate.score))  # sort is stable
+    return [replace(candidate, rank=rank) for rank, candidate in enumerate(ranked[:top], start=1)]
 
 
 def as_csv(candidates: Sequence[Candidate]) -> str:
-    """A table with a row a candidate, `corners` left out."""
+    """A CSV table with a row for each candidate, without `corners`."""
     names = [name for name in Candidate.__dataclass_fields__ if name != "corners"]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
@@ -129,8 +130,10 @@ def as_csv(candidates: Sequence[Candidate]) -> str:
 
 
 def as_geojson(candidates: Sequence[Candidate]) -> str | None:
-    """The candidates that lie somewhere on Earth as polygons, or points where a tile crosses the date line or a pole
-    (RFC 7946, WGS 84); None where none does."""
+    """The candidates with a position on Earth as GeoJSON (RFC 7946, WGS 84); None where none has one.
+
+    They are polygons, or points where a tile crosses the date line or a pole.
+    """
     features = [_feature(candidate) for candidate in candidates if candidate.longitude is not None]
     if not features:
         return None

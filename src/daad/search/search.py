@@ -1,13 +1,13 @@
-"""`search`: one strange spot in a huge scene. Judge every tile of every scene, rank them all, keep the strangest.
+"""`search`: judge every tile of scenes of any size, rank them all, keep those of the highest scores.
 
-scenes -> headers -> (scene by scene, tile row by tile row: score, peak, small map) -> candidates -> pooled -> Search
+scenes -> headers -> (for each scene, for each tile row: scores, peaks, overview) -> candidates -> ranked -> Search
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,16 @@ from daad.errors import DataError, ImageError
 from daad.runtime.judge import Judge
 from daad.runtime.progress import Progress, silent
 from daad.runtime.tiled import TileRow, blend_of, tile_rows
-from daad.search.candidates import Candidate, deviations, pooled, strangest
-from daad.search.canvas import factor_of, lay_map, lay_pixels
-from daad.search.earth import located
+from daad.search.candidates import Candidate, deviations, rank_candidates, top_tiles
+from daad.search.canvas import add_map_rows, add_pixels, overview_factor
+from daad.search.earth import with_coordinates
 from daad.search.sources import scene_samples
-from daad.search.state import Kept, SceneState, search_folder
+from daad.search.state import SceneArrays, SceneState, search_folder
 from daad.settings import Settings, takes
 
 
 class SearchPlan(Settings):
-    """What decides a search, but the scenes and the detector."""
+    """What decides a search, apart from the scenes and the detector."""
 
     top: int = Field(50, ge=1, le=100_000, description="candidates to keep")
     tile: int | tuple[int, int] | None = Field(None, description="side of a tile, or (height, width), in pixels")
@@ -43,19 +43,28 @@ class SearchPlan(Settings):
     no_data: float | None = Field(None, description="value that means no data, beside what a file says of itself")
     per_scene: bool = Field(False, description="rank by deviations from the scene's own tiles instead of raw scores")
 
-    def tiling(self, detector: Judge) -> Tiling:
-        """The tiles asked for; by default the detector's own, or of the model's size, so that no pixel is shrunk."""
-        own = detector.preprocess.tiles
-        if self.tile is None and own is not None:
-            return own if self.overlap is None else Tiling.of((own.height, own.width), self.overlap)
-        size = (detector.preprocess.height, detector.preprocess.width) if self.tile is None else self.tile
+    def tiling(self, judge: Judge) -> Tiling:
+        """The tiles asked for; by default those of the judge, or of its model's size, so that no pixel is shrunk."""
+        trained = judge.preprocess.tiles
+        if self.tile is None and trained is not None:
+            return trained if self.overlap is None else Tiling.of((trained.height, trained.width), self.overlap)
+        size = (judge.preprocess.height, judge.preprocess.width) if self.tile is None else self.tile
         return Tiling.of(size, 0.25 if self.overlap is None else self.overlap)
 
 
 @dataclass(frozen=True)
-class SceneFound:
-    """A searched scene, and how many of its tiles were judged. A pixel of its small map and thumbnail stands for
-    `factor` x `factor` of its own; `finished` is False for a scene that broke off."""
+class SearchedScene:
+    """A searched scene.
+
+    Attributes:
+        name: the scene's name.
+        height: in pixels, as is `width`.
+        tiles: number of its tiles.
+        judged: how many of them were judged; the others hold missing data, or lie after an error.
+        factor: one pixel of its map and thumbnail stands for `factor` x `factor` pixels.
+        arrays: scores, map and thumbnail.
+        finished: False for a scene that an error interrupted.
+    """
 
     name: str
     height: int
@@ -63,34 +72,41 @@ class SceneFound:
     tiles: int
     judged: int
     factor: int
-    kept: Kept
+    arrays: SceneArrays
     finished: bool
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
         """Of every tile (rows, columns), NaN where it was not judged."""
-        return self.kept["scores"]
+        return self.arrays["scores"]
 
     @property
     def map(self) -> npt.NDArray[np.float32]:
-        """The scene in small: the highest map value of each square, NaN where there is no data."""
-        return self.kept["map"]
+        """The overview of the scene's map (h, w): the highest value of each square, NaN where there is no data."""
+        return self.arrays["map"]
 
     @property
     def thumbnail(self) -> npt.NDArray[Any]:
-        """The scene in small: its first three bands, or the first."""
-        return self.kept["thumbnail"]
+        """The overview of the scene's pixels (h, w, bands): its first three bands, or the first."""
+        return self.arrays["thumbnail"]
 
 
 @dataclass(frozen=True)
 class Search:
-    """The strangest places of all scenes, strangest first; the scenes in the order given; what failed and why.
+    """The result of a search.
 
-    `map_threshold` is the highest map value on anything that the detector was calibrated on.
+    Attributes:
+        candidates: the tiles of the highest scores of all scenes, the highest first.
+        scenes: the searched scenes, in the order given.
+        failures: the scenes that could not be searched to the end.
+        samples: the scenes as they were given.
+        tiling: how they were cut into tiles.
+        map_threshold: the highest map value on the images that the detector was calibrated on.
+        provenance: what the search was made with, for people.
     """
 
     candidates: list[Candidate]
-    scenes: list[SceneFound]
+    scenes: list[SearchedScene]
     failures: list[Failure]
     samples: list[Sample]
     tiling: Tiling
@@ -109,16 +125,16 @@ class Search:
         progress: Progress | None = None,
         **options: Any,
     ) -> Search:
-        """Rank the tiles of scenes, each of any size, by how unlike what a detector learnt they are.
+        """Rank the tiles of scenes of any size by anomaly score.
 
         BigTIFF, tiled TIFF and JPEG 2000 are read window by window (`pip install "daad[scenes]"`), so memory does not
         grow with a scene's height.
 
         Args:
             scenes: a path, a folder (searched with its sub-folders), an array, or a list of these.
-            judge: a detector, or whatever judges.
-            run: a folder that keeps everything found; without one it is kept in memory.
-            resume: a stopped search goes on from its folder.
+            judge: a detector, or any other `Judge`.
+            run: a folder for the arrays of the search; without one they are kept in memory.
+            resume: go on with a stopped search from its folder.
             progress: called with (phase, done, total) as work goes on.
             {options}
 
@@ -133,8 +149,8 @@ class Search:
 
 
 @dataclass(frozen=True)
-class _How:
-    """All that the scenes of a search have in common; `identity` is a hash of what decides what is found."""
+class _SearchContext:
+    """What the scenes of a search have in common; `identity` is a hash of all that decides the scores."""
 
     judge: Judge
     plan: SearchPlan
@@ -145,8 +161,8 @@ class _How:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A scene of which the header is known."""
+class _SceneTask:
+    """A scene to search: its header, and the tops and lefts of its tiles."""
 
     sample: Sample
     info: ImageInfo
@@ -166,142 +182,160 @@ def search_scenes(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Search:
-    """Search scenes; see `Search.of` for the arguments and errors."""
+    """Search scenes.
+
+    Args:
+        samples: the scenes.
+        judge: a detector, or any other `Judge`.
+        plan: what decides the search.
+        folder: where the arrays of the search are kept; None: in memory.
+        resume: go on with a stopped search from `folder`.
+        progress: called with ("search", done, total), in tiles.
+
+    Raises:
+        DataError: no scene can be searched.
+        ConfigError: an option is out of range, or does not fit the others.
+    """
     tiling = plan.tiling(judge)
     report = progress or silent
-    jobs, failures = _jobs(samples, tiling)
-    total, done = sum(job.tiles for job in jobs), 0
-    found: list[SceneFound] = []
+    tasks, failures = _tasks(samples, tiling)
+    total, done = sum(task.tiles for task in tasks), 0
+    scenes: list[SearchedScene] = []
     candidates: list[list[Candidate]] = []
-    with search_folder(folder, resume=resume) as place:
-        how = _How(judge, plan, tiling, place, resume, _identity(judge, plan, tiling))
-        for job in jobs:
+    with search_folder(folder, resume=resume) as locked_folder:
+        context = _SearchContext(judge, plan, tiling, locked_folder, resume, _identity(judge, plan, tiling))
+        for task in tasks:
 
             def count(tiles: int, before: int = done) -> None:
                 report("search", before + tiles, total)
 
-            scene, places, failure = _search_one(job, how, count)
-            done += job.tiles
+            scene, scene_candidates, failure = _search_scene(task, context, count)
+            done += task.tiles
             report("search", done, total)
             failures += [failure] if failure else []
             if scene is not None:
-                found.append(scene)
-                candidates.append(places)
-    if not found:
+                scenes.append(scene)
+                candidates.append(scene_candidates)
+    if not scenes:
         raise DataError(f"none of the {len(samples)} scenes can be searched; the first: {failures[0].reason}")
-    best = pooled(candidates, plan.top, per_scene=plan.per_scene)
+    ranked = rank_candidates(candidates, plan.top, per_scene=plan.per_scene)
     provenance = {
         "model": judge.name,
         "plan": plan.model_dump(mode="json"),
         "tiling": tiling.model_dump(mode="json"),
         "detector": judge.provenance,
     }
-    return Search(best, found, failures, list(samples), tiling, judge.calibration.map_peaks[-1], provenance)
+    return Search(ranked, scenes, failures, list(samples), tiling, judge.calibration.map_peaks[-1], provenance)
 
 
-def _jobs(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_Job], list[Failure]]:
-    jobs, failures = [], []
+def _tasks(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_SceneTask], list[Failure]]:
+    tasks, failures = [], []
     for sample in samples:
         try:
             info = probe_scene(sample)
-            jobs.append(_Job(sample, info, tiling.grid(info.height, info.width, sample.name)))
+            tasks.append(_SceneTask(sample, info, tiling.grid(info.height, info.width, sample.name)))
         except ImageError as error:
             failures.append(Failure(sample.name, str(error)))
-    return jobs, failures
+    return tasks, failures
 
 
-def _search_one(job: _Job, how: _How, report: Any) -> tuple[SceneFound | None, list[Candidate], Failure | None]:
-    failure, name = None, job.sample.name
+def _search_scene(
+    task: _SceneTask, context: _SearchContext, report: Callable[[int], None]
+) -> tuple[SearchedScene | None, list[Candidate], Failure | None]:
+    failure, name = None, task.sample.name
     try:
-        with open_scene(job.sample, how.plan.no_data) as scene:
-            state = _state(job, how)
+        with open_scene(task.sample, context.plan.no_data) as scene:
+            state = _open_state(task, context)
             try:
-                _scan(scene, state, job, how, report)
+                _judge_rows(scene, state, task, context, report)
             except ImageError as error:
                 if not state.done:
                     raise
-                failure = Failure(name, f"{error} (tile rows judged: {state.done} of {len(job.grid[0])})")
-            places = _candidates(job, state, how)
+                failure = Failure(name, f"{error} (tile rows judged: {state.done} of {len(task.grid[0])})")
+            candidates = _candidates(task, state, context)
             if scene.geo is not None:
-                places = located(places, scene.geo)
+                candidates = with_coordinates(candidates, scene.geo)
     except ImageError as error:
         return None, [], Failure(name, str(error))
-    if not places and failure is None:
+    if not candidates and failure is None:
         failure = Failure(name, f"{name}: every tile holds missing data, so none was judged; see --max-no-data")
-    height, width = job.info.height, job.info.width
+    height, width = task.info.height, task.info.width
     judged = int(np.isfinite(state.scores).sum())
-    factor, kept = factor_of(height, width), state.keep()
-    return SceneFound(name, height, width, job.tiles, judged, factor, kept, failure is None), places, failure
+    factor, arrays = overview_factor(height, width), state.finish()
+    searched = SearchedScene(name, height, width, task.tiles, judged, factor, arrays, failure is None)
+    return searched, candidates, failure
 
 
-def _scan(scene: Scene, state: SceneState, job: _Job, how: _How, report: Any) -> None:
-    """Judge the tile rows that are not done yet. Those whose maps reach into what is not final are judged again."""
-    (tops, lefts), (height, width), tiling = job.grid, (job.info.height, job.info.width), how.tiling
+def _judge_rows(
+    scene: Scene, state: SceneState, task: _SceneTask, context: _SearchContext, report: Callable[[int], None]
+) -> None:
+    """Judge the tile rows that are not done yet. Rows whose maps reach into map rows not yet final are judged again."""
+    (tops, lefts), (height, width), tiling = task.grid, (task.info.height, task.info.width), context.tiling
     final = tops[state.done - 1] if state.done else 0  # map rows above this are final
     if state.done == len(tops):
         return
     first = next(i for i, top in enumerate(tops) if top + tiling.height > final)
-    blend, factor, at = blend_of(width, tiling), factor_of(height, width), tops[first]
-    blend.move_to(at)
+    blend, factor, blended = blend_of(width, tiling), overview_factor(height, width), tops[first]
+    blend.move_to(blended)  # map rows above this are complete
 
-    def lay(to: int) -> None:
-        nonlocal at
-        rows = blend.move_to(to)
-        skip = max(0, final - at)
-        lay_map(state.map, rows[skip:], at + skip, factor)
-        at = to
+    def blend_up_to(end: int) -> None:
+        nonlocal blended
+        map_rows = blend.move_to(end)
+        skip = max(0, final - blended)
+        add_map_rows(state.map, map_rows[skip:], blended + skip, factor)
+        blended = end
 
-    rows = tile_rows(
-        how.judge.scorer, how.judge.preprocess, scene, tiling, max_no_data=how.plan.max_no_data, first=first
-    )
-    for number, row in enumerate(rows, start=first):
-        lay(row.top)
+    judge, max_no_data = context.judge, context.plan.max_no_data
+    rows = tile_rows(judge.scorer, judge.preprocess, scene, tiling, max_no_data=max_no_data, first=first)
+    for index, row in enumerate(rows, start=first):
+        blend_up_to(row.top)
         for tile in row.maps:
             blend.add(tile.left, tile.values, tile.valid)
-        _note(state, number, row, lefts, factor)
-        if number + 1 == len(tops):
-            lay(height)
-        state.advance(max(state.done, number + 1), finished=number + 1 == len(tops))
-        report((number + 1) * len(lefts))
+        _record(state, index, row, lefts, factor)
+        if index + 1 == len(tops):
+            blend_up_to(height)
+        state.advance(max(state.done, index + 1), finished=index + 1 == len(tops))
+        report((index + 1) * len(lefts))
 
 
-def _note(state: SceneState, number: int, row: TileRow, lefts: list[int], factor: int) -> None:
-    state.scores[number] = row.scores
+def _record(state: SceneState, index: int, row: TileRow, lefts: list[int], factor: int) -> None:
+    """Put scores, peaks and pixels of the tile row `index` into the scene's arrays."""
+    state.scores[index] = row.scores
     columns = np.searchsorted(lefts, [tile.left for tile in row.maps])
     for column, tile in zip(columns.tolist(), row.maps, strict=True):
         values = tile.values if tile.valid is None else np.where(tile.valid, tile.values, -np.inf)
-        down, across = np.unravel_index(int(values.argmax()), values.shape)
-        state.peaks[number, column] = tile.left + across, row.top + down
+        y, x = np.unravel_index(int(values.argmax()), values.shape)
+        state.peaks[index, column] = tile.left + x, row.top + y
     for left, patch in row.strips:
-        lay_pixels(state.thumbnail, patch, row.top, left, factor)
+        add_pixels(state.thumbnail, patch, row.top, left, factor)
 
 
-def _state(job: _Job, how: _How) -> SceneState:
-    parts = [how.identity, source_key(job.sample), *map(str, job.info)]
+def _open_state(task: _SceneTask, context: _SearchContext) -> SceneState:
+    parts = [context.identity, source_key(task.sample), *map(str, task.info)]
     identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    place = None if how.folder is None else how.folder / f"scene-{identity[:16]}"
-    info, (tops, lefts) = job.info, job.grid
-    open_state = SceneState.resume if how.resume and place is not None else SceneState.begin
+    folder = None if context.folder is None else context.folder / f"scene-{identity[:16]}"
+    info, (tops, lefts) = task.info, task.grid
+    open_state = SceneState.resume if context.resume and folder is not None else SceneState.begin
     grid, bands = (len(tops), len(lefts)), 3 if info.channels >= 3 else 1
-    return open_state(place, identity, grid, (info.height, info.width), bands, info.dtype)
+    return open_state(folder, identity, grid, (info.height, info.width), bands, info.dtype)
 
 
 def _identity(judge: Judge, plan: SearchPlan, tiling: Tiling) -> str:
-    """Only a search with the same one may go on where another stopped."""
-    shape = [tiling.model_dump(mode="json"), judge.preprocess.model_dump(mode="json")]
-    parts = [judge.scorer.fingerprint(), *shape, plan.max_no_data, plan.no_data]
+    """A hash of all that decides the scores; a search is resumed only with the same one."""
+    specs = [tiling.model_dump(mode="json"), judge.preprocess.model_dump(mode="json")]
+    parts = [judge.scorer.fingerprint(), *specs, plan.max_no_data, plan.no_data]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _candidates(job: _Job, state: SceneState, how: _How) -> list[Candidate]:
-    (tops, lefts), tiling = job.grid, how.tiling
-    apart = deviations(np.asarray(state.scores))
-    key = apart if how.plan.per_scene else np.asarray(state.scores)
-    places = strangest(key, state.peaks, tops, lefts, tiling, how.plan.top)
+def _candidates(task: _SceneTask, state: SceneState, context: _SearchContext) -> list[Candidate]:
+    (tops, lefts), tiling = task.grid, context.tiling
+    from_median = deviations(np.asarray(state.scores))
+    key = from_median if context.plan.per_scene else np.asarray(state.scores)
+    tiles = top_tiles(key, state.peaks, tops, lefts, tiling, context.plan.top)
     return [
         Candidate(
             rank=0,
-            scene=job.sample.name,
+            scene=task.sample.name,
             row=row,
             column=column,
             left=lefts[column],
@@ -311,8 +345,8 @@ def _candidates(job: _Job, state: SceneState, how: _How) -> list[Candidate]:
             peak_x=int(state.peaks[row, column, 0]),
             peak_y=int(state.peaks[row, column, 1]),
             score=float(state.scores[row, column]),
-            p_value=how.judge.calibration.p_value(float(state.scores[row, column])),
-            deviations=float(apart[row, column]),
+            p_value=context.judge.calibration.p_value(float(state.scores[row, column])),
+            deviations=float(from_median[row, column]),
         )
-        for row, column in places
+        for row, column in tiles
     ]

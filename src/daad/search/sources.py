@@ -1,4 +1,4 @@
-"""What a user calls scenes, as samples: paths, folders, arrays."""
+"""The scenes that a user gives, as samples: paths, folders, arrays."""
 
 from __future__ import annotations
 
@@ -17,49 +17,52 @@ from daad.errors import DataError
 
 
 def scene_samples(scenes: Any) -> list[Sample]:
-    """One sample a scene, each of a name of its own, folders by name with all below them; a file given twice is one
-    scene. Raises DataError for a path that is not there, and where there is no scene."""
+    """One sample for each scene, with unique names; a file given twice is one scene.
+
+    The images of a folder and of its sub-folders come in the order of their names. Raises DataError for a path that is
+    not there, and where there is no scene.
+    """
     items = [scenes] if isinstance(scenes, str | bytes | Path | np.ndarray | Sample) else list(scenes)
     samples: list[Sample] = []
     for item in items:
         if isinstance(item, str | Path):
-            samples += _of_path(item)
+            samples += _samples_at(item)
         else:
             samples.append(as_sample(item, len(samples)))
     if not samples:
         raise DataError("no scene was given; give files, folders or arrays")
-    places = [sample.image.resolve() if isinstance(sample.image, Path) else i for i, sample in enumerate(samples)]
-    first = dict(zip(reversed(places), reversed(samples), strict=True))
-    return _named_apart([first[place] for place in dict.fromkeys(places)])
+    identities = [sample.image.resolve() if isinstance(sample.image, Path) else i for i, sample in enumerate(samples)]
+    first = dict(zip(reversed(identities), reversed(samples), strict=True))
+    return _with_unique_names([first[identity] for identity in dict.fromkeys(identities)])
 
 
-def _named_apart(samples: list[Sample]) -> list[Sample]:
+def _with_unique_names(samples: list[Sample]) -> list[Sample]:
     """Samples of equal names get a number."""
-    seen: Counter[str] = Counter()
-    found = []
+    counts: Counter[str] = Counter()
+    renamed = []
     for sample in samples:
-        seen[sample.name] += 1
-        count = seen[sample.name]
-        found.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
-    return found
+        counts[sample.name] += 1
+        count = counts[sample.name]
+        renamed.append(sample if count == 1 else replace(sample, name=f"{sample.name} ({count})"))
+    return renamed
 
 
-def _of_path(item: str | Path) -> list[Sample]:
+def _samples_at(item: str | Path) -> list[Sample]:
     path = Path(item)
     if item == "" or not path.exists():
         raise DataError(f"{str(item) or 'an empty path'}: does not exist; give an image, or a folder of images")
     if not path.is_dir():
         return [Sample(path, printable(path))]
-    folders = [path, *(each for each in path.rglob("*") if each.is_dir())]
-    own = [folder for folder in folders if is_generated_folder(folder)]
-    found = sorted(
-        each
-        for each in path.rglob("*")
-        if each.suffix.lower() in EXTENSIONS
-        and each.is_file()
-        and not is_generated_picture(each)
-        and not any(each.is_relative_to(folder) for folder in own)
+    folders = [path, *(entry for entry in path.rglob("*") if entry.is_dir())]
+    generated = [folder for folder in folders if is_generated_folder(folder)]
+    images = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in EXTENSIONS
+        and file.is_file()
+        and not is_generated_picture(file)
+        and not any(file.is_relative_to(folder) for folder in generated)
     )
-    if not found:
+    if not images:
         raise DataError(f"{path}: holds no image ({', '.join(EXTENSIONS)}) beside what daad wrote itself")
-    return [Sample(each, printable(each)) for each in found]
+    return [Sample(image, printable(image)) for image in images]

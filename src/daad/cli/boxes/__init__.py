@@ -1,1 +1,1 @@
-"""`daad boxes`: boxes in, boxes out; one file per verb."""
+"""`daad boxes`: object detection with labelled boxes; one file per verb."""

@@ -43,15 +43,15 @@ def evaluate(
     from daad.errors import ConfigError
     from daad.report.boxes_page import write_boxes
 
-    found = BoxDetector.load(detector)
+    box_detector = BoxDetector.load(detector)
     for name in WRITTEN:
         if output / name == Path(data):
             raise ConfigError(f"{data}: would be written over; choose another output than its folder")
     check_output(output / "boxes.json", detector, is_own_coco)
     check_results(output, BOXES, WRITTEN)
     with ProgressBar() as progress:
-        evaluation = found.evaluate(data, images=images, batch_size=batch_size, progress=progress)
-    page = write_boxes(found, evaluation, output)
+        evaluation = box_detector.evaluate(data, images=images, batch_size=batch_size, progress=progress)
+    page = write_boxes(box_detector, evaluation, output)
     for key, name in MEASURES.items():
         interval = evaluation.intervals[key]
         print(f"{name:<22} {interval.value:.4f}  [{interval.low:.4f}, {interval.high:.4f}]")

@@ -59,21 +59,21 @@ def fit(
 def _describe(detector: Any, output: Path) -> None:
     from daad.cli.outputs import tell
 
-    made, found = detector.provenance, detector.confidence
-    boxes = sum(made["boxes"].values())
-    images = f"{made['images']['fit']} images"
-    source = f"{made['tiles']} tiles of {images}" if "tiles" in made else images
+    facts, confidence = detector.provenance, detector.confidence
+    boxes = sum(facts["boxes"].values())
+    images = f"{facts['images']['fit']} images"
+    source = f"{facts['tiles']} tiles of {images}" if "tiles" in facts else images
     print(
         f"{output}: {boxes} boxes of {len(detector.classes)} classes learnt from {source} in "
-        f"{made['training']['seconds']:.0f} s; boxes are shown from score {found.threshold:.3f}"
+        f"{facts['training']['seconds']:.0f} s; boxes are shown from score {confidence.threshold:.3f}"
     )
-    if found.f1 is not None:
+    if confidence.f1 is not None:
         print(
-            f"on {found.images} held-out images, on which this score was chosen: precision {found.precision:.3f}, "
-            f"recall {found.recall:.3f} at IoU .5"
+            f"on {confidence.images} held-out images, on which this score was chosen: precision "
+            f"{confidence.precision:.3f}, recall {confidence.recall:.3f} at IoU .5"
         )
-    tell("note", [*([found.note] if found.note else []), *made["notes"]])
-    tell("left out", [failure["reason"] for failure in made["left_out"]])
+    tell("note", [*([confidence.note] if confidence.note else []), *facts["notes"]])
+    tell("left out", [failure["reason"] for failure in facts["left_out"]])
 
 
 def _print_config(chosen: dict[str, Any]) -> int:
@@ -82,6 +82,6 @@ def _print_config(chosen: dict[str, Any]) -> int:
     plan = BoxPlan.make(**chosen)
     plan.check()
     fields = {name: field.default for name, field in SCODConfig.model_fields.items() if name not in OF_THE_DATA}
-    everything = {name: getattr(plan, name) for name in BoxPlan.names()}
-    print_yaml({**everything, "image_size": plan.size(), "settings": {**fields, **plan.all_settings()}})
+    options = {name: getattr(plan, name) for name in BoxPlan.names()}
+    print_yaml({**options, "image_size": plan.size(), "settings": {**fields, **plan.all_settings()}})
     return 0

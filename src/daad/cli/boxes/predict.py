@@ -58,24 +58,24 @@ def predict(
 
     if output is not None and output.suffix not in (".csv", ".json"):
         raise ConfigError(f"{output}: the ending says the format; use .csv or .json (COCO)")
-    found = BoxDetector.load(detector)
+    box_detector = BoxDetector.load(detector)
     samples = list(samples_of(data))
     files = {sample.image.resolve() for sample in samples if isinstance(sample.image, Path)}
     if output is not None and output.resolve() in {Path(data).resolve(), *files}:
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
     if output is not None:
-        check_output(output, detector, _is_ours)
+        check_output(output, detector, _is_own_table)
     failed, boxes = 0, 0
-    stream = found.predict(samples, min_score=min_score, batch_size=batch_size, workers=workers)
-    with _table(output, found.classes) as write, ProgressBar() as progress:
-        for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
+    predictions = box_detector.predict(samples, min_score=min_score, batch_size=batch_size, workers=workers)
+    with _table(output, box_detector.classes) as write, ProgressBar() as progress:
+        for done, (sample, prediction) in enumerate(zip(samples, predictions, strict=True), start=1):
             write(prediction)
             boxes += len(prediction.detections)
             if prediction.error is not None:
                 failed += 1
                 print(f"not judged: {prediction.error}", file=sys.stderr)
             elif pictures is not None:
-                _save_picture(pictures, sample, prediction, found.classes)
+                _save_picture(pictures, sample, prediction, box_detector.classes)
             if output is not None:
                 progress("predict", done, len(samples))
     print(f"{len(samples) - failed} images judged, {boxes} boxes, {failed} could not be judged", file=sys.stderr)
@@ -83,7 +83,7 @@ def predict(
 
 
 def _save_picture(folder: Path, sample: Sample, prediction: BoxPrediction, classes: Sequence[str]) -> None:
-    """The image with its boxes; of one that is too large to be drawn, a word that there is none."""
+    """Save the image with its boxes drawn on it; where it cannot be read, print a message instead."""
     from daad.data.decode import decode
     from daad.errors import ImageError
     from daad.report.box_drawing import draw_boxes
@@ -94,11 +94,11 @@ def _save_picture(folder: Path, sample: Sample, prediction: BoxPrediction, class
     except ImageError as error:
         print(f"no picture: {error}", file=sys.stderr)
         return
-    shown = [(each.box, each.label, each.score) for each in prediction.detections]
-    save_picture(folder, prediction.name, "boxes", draw_boxes(image, shown, classes))
+    detections = [(detection.box, detection.label, detection.score) for detection in prediction.detections]
+    save_picture(folder, prediction.name, "boxes", draw_boxes(image, detections, classes))
 
 
-def _is_ours(path: Path) -> bool:
+def _is_own_table(path: Path) -> bool:
     """Whether a table may be written over: one that this command wrote, or an empty file."""
     from daad.cli.outputs import is_own_coco
 
@@ -126,7 +126,7 @@ def _csv(file: Any) -> Callable[[BoxPrediction], None]:
     writer.writerow(COLUMNS)
 
     def write(prediction: BoxPrediction) -> None:
-        rows: list[tuple[Any, ...]] = [(each.label, each.score, *each.box, "") for each in prediction.detections]
+        rows: list[tuple[Any, ...]] = [(d.label, d.score, *d.box, "") for d in prediction.detections]
         for row in rows or [("", "", "", "", "", "", prediction.error or "")]:
             writer.writerow([prediction.name, *row])
         file.flush()
@@ -142,13 +142,13 @@ def _coco(path: Path, classes: Sequence[str]) -> Iterator[Callable[[BoxPredictio
 
     def write(prediction: BoxPrediction) -> None:
         if prediction.error is None:
-            boxes = [CocoBox(each.box, each.label, each.score) for each in prediction.detections]
+            boxes = [CocoBox(d.box, d.label, d.score) for d in prediction.detections]
             images.append(CocoImage(prediction.name, prediction.size, boxes))
 
     try:
         yield write
     except BaseException:
-        if images:  # what was found before a stop is kept
+        if images:  # boxes detected before an interrupt are kept
             write_coco(path, images, classes)
         raise
     write_coco(path, images, classes)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-WEAK = 0.5  # of an image's highest map value: how far around it a region reaches where none is above the threshold
+WEAK = 0.5  # share of an image's highest map value: the threshold of regions where none exceeds the detector's
 
 
 def propose(
@@ -62,15 +62,15 @@ def propose(
         raise ConfigError(f"{output}: proposals are COCO; choose a name that ends in .json")
     if min_area < 1 or at_most < 1:
         raise ConfigError(f"--min-area and --at-most must be at least 1, found {min_area} and {at_most}")
-    found = Detector.load(detector)
+    anomaly_detector = Detector.load(detector)
     if output.is_file() and output.stat().st_size:
         raise ConfigError(f"{output}: already exists, and boxes that were checked may be in it; choose another output")
     check_output(output, detector, lambda path: True)
     samples = list(samples_of(data))
     images, failed = [], 0
     with ProgressBar() as progress:
-        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=all_images)
-        for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
+        predictions = anomaly_detector.predict(samples, batch_size=batch_size, workers=workers, maps=all_images)
+        for done, (sample, prediction) in enumerate(zip(samples, predictions, strict=True), start=1):
             progress("predict", done, len(samples))
             try:
                 if prediction.error is not None:
@@ -87,8 +87,6 @@ def propose(
             boxes = [CocoBox(region.box, label, region.peak) for region in large]
             images.append(CocoImage(sample.name, (info.height, info.width), boxes))
     write_coco(output, images, [label])
-    boxes_found = sum(len(image.boxes) for image in images)
-    print(
-        f"{output}: {boxes_found} boxes proposed on {len(images)} images; check them before anything learns from them"
-    )
+    count = sum(len(image.boxes) for image in images)
+    print(f"{output}: {count} boxes proposed on {len(images)} images; check them before anything learns from them")
     return 1 if failed else 0
