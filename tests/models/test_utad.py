@@ -137,3 +137,7 @@ class TestUTAD(ModelContract):
     def test_constant_images_have_equal_scores(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
         assert np.ptp(self.fit(images).score(images)) < 1e-6
+
+    def test_a_bank_smaller_than_the_neighbours_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="bank_items 5 must be above neighbours 5"):
+            self.tiny(bank_items=5, neighbours=5)

@@ -128,7 +128,9 @@ class BlockMemory(nn.Module):
         self.block_dim = channels * height * width // self.blocks
         bound = 1 / math.sqrt(self.block_dim)
         items = torch.empty(memory_items, self.block_dim).uniform_(-bound, bound)
-        self.items = nn.Parameter(items - items.mean(dim=0))
+        if not items.is_meta:  # nothing to centre there, and a mean of nothing loads torch's compiler
+            items = items - items.mean(dim=0)
+        self.items = nn.Parameter(items)
         self.gain = read_gain(memory_items, self.block_dim, self.temperature)
 
     def address(self, queries: Tensor) -> Tensor:

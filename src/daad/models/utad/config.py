@@ -49,6 +49,8 @@ class UTADConfig(TrainedConfig):
 
     @model_validator(mode="after")
     def _legal_shape(self) -> Self:
+        if self.bank_items <= self.neighbours:
+            raise ConfigError(f"bank_items {self.bank_items} must be above neighbours {self.neighbours}; raise it")
         multiple = math.prod(POOLS[self.size])
         for name, length in (("height", self.height), ("width", self.width)):
             if length % multiple:
