@@ -119,7 +119,7 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def map_shapes(network: nn.Module, channels: int, height: int, width: int) -> list[MapShape]:
-    """The shapes of a network's maps of one image: on the meta device, or where that fails, from one black image.
+    """The shapes of a network's maps, from one black image.
 
     Args:
         network: images (B, C, H, W) -> list of maps (B, D, h, w).
@@ -130,11 +130,7 @@ def map_shapes(network: nn.Module, channels: int, height: int, width: int) -> li
     Raises:
         ConfigError: where the network fails on such images, or gives no list of maps.
     """
-    shape = (1, channels, height, width)
-    try:
-        maps = copy.deepcopy(network).to("meta").eval()(torch.empty(shape, device="meta"))
-    except Exception:  # the user's own network may raise anything
-        maps = _maps_of_black(copy.deepcopy(network).eval(), torch.zeros(shape))
+    maps = _maps_of_black(copy.deepcopy(network).eval(), torch.zeros(1, channels, height, width))
     if not is_list_of_maps(maps):
         raise ConfigError("the features must give a list of maps (B, D, h, w), from fine to coarse")
     return [MapShape(*feature_map.shape[1:]) for feature_map in maps]

@@ -22,7 +22,7 @@ BY_LENGTH = (torch.arange, torch.randperm, torch.linspace)
 
 
 class AllocationLimit(TorchFunctionMode):
-    """While it is entered, tensors of more than `numbers` numbers in all cannot be made: ConfigError, before they are."""
+    """While entered, tensors of more than `numbers` numbers in all are refused before they are made: ConfigError."""
 
     def __init__(self, numbers: int) -> None:
         super().__init__()
