@@ -92,14 +92,14 @@ __all__ = [
 __version__ = "0.2.0"
 
 
-def load(path: str | Path) -> Detector:
-    """Read a saved detector and verify it; `Detector.load` takes more options.
+def load(path: str | Path, **options: Any) -> Detector:
+    """Read a saved detector and verify it; the options are those of `Detector.load`.
 
     Raises ArtifactError for a path that is missing, damaged, altered or of another schema.
     """
     from daad.detector.detector import Detector
 
-    return Detector.load(path)
+    return Detector.load(path, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ Python puts an imported sub-package in the place of a function of the same name;
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -16,5 +17,6 @@ def make_callable(name: str, function: Callable[..., Any]) -> None:
 
     class CallablePackage(ModuleType):
         __call__ = staticmethod(function)
+        __signature__ = inspect.signature(function)
 
     sys.modules[name].__class__ = CallablePackage

@@ -14,7 +14,7 @@ def models(name: str | None = None, /) -> int:
         A model, or features of `daad models features`; without a name all models are listed.
     """
     from daad.errors import ConfigError
-    from daad.features.registry import BY_PATH_OR_NAME, FEATURES
+    from daad.features.registry import FEATURES
     from daad.models.registry import BOXES, MODELS, ON_FEATURES
 
     if name is None:
@@ -26,7 +26,7 @@ def models(name: str | None = None, /) -> int:
         _list({key: entry.summary for key, entry in FEATURES.items()})
     elif name == BOXES:
         _of_boxes()
-    elif name in FEATURES and name not in BY_PATH_OR_NAME:
+    elif name in FEATURES:
         _of_features(name)
     else:
         try:

@@ -30,8 +30,8 @@ OF_THE_MODEL: dict[str, tuple[Any, str]] = {  # settings of the model that have 
     "epochs": (int | None, "Passes over the images, in place of steps."),
     "features": (
         str | None,
-        "What gives the feature maps, for models that stand on them: a name ('daad models features' lists them), or "
-        "the path of a saved detector. Default: ccd.",
+        "What gives the feature maps, for models that stand on them: a name ('daad models features' lists them), "
+        "timm/NAME, torchvision/NAME, or the path of a saved detector. Default: ccd.",
     ),
     "set": (
         list[str] | None,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from daad.report.pictures import own_picture
@@ -48,6 +47,8 @@ def write_contact_sheet(thumbnails: Sequence[Thumbnail], path: Path) -> None:
 
 def _font() -> Path:
     """DejaVu Sans, which comes with matplotlib: Pillow's default font has no letter beyond ASCII."""
+    import matplotlib  # a second to import
+
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
