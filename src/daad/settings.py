@@ -19,6 +19,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True)
 
     @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The fields in the order in which they are shown."""
+        return tuple(cls.model_fields)
+
+    @classmethod
     def make(cls, **settings: Any) -> Self:
         """Build from settings, lists and numpy values included; a pydantic complaint becomes one ConfigError."""
         cls.check_known(settings)
@@ -62,8 +67,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def options_of(declared: type[Settings]) -> dict[str, FieldInfo]:
     """The fields that a user may give, which are those with a description, but for `settings`: the model's own."""
-    fields = declared.model_fields.items()
-    return {name: field for name, field in fields if field.description is not None and name != "settings"}
+    fields = declared.model_fields
+    return {name: fields[name] for name in declared.names() if fields[name].description and name != "settings"}
 
 
 def takes(*declared: type[Settings]) -> Callable[[Function], Function]:

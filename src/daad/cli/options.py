@@ -52,9 +52,7 @@ def takes_options(
 
         parameters = []
         for cls in declared:
-            fields = options_of(cls)
-            order = [name for name in (cls.names() if hasattr(cls, "names") else fields) if name in fields]
-            parameters += [_parameter(name, fields[name]) for name in order]
+            parameters += [_parameter(name, field) for name, field in options_of(cls).items()]
         parameters += [_of_the_model(name) for name in OF_THE_MODEL]
         if config:
             text = "A YAML file with any of these settings; the command line goes over it."
