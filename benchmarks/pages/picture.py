@@ -1,76 +1,77 @@
-"""docs/figures/cells.png: solar cells that a detector never saw, and what it says of them.
+"""docs/figures/plates.png: metal plates that a detector never saw, and what it says of them.
 
-    python -m benchmarks.pages.picture                           learns first, as `make demo` does: about a minute
-    python -m benchmarks.pages.picture --detector demo/detector  takes what `make demo` made
+    python -m benchmarks.pages.picture   draws plates, learns the good ones with the default preset: a few minutes
 
-The cells are those of `make demo`, from the PyPI package elpv-dataset (CC BY-NC-SA 4.0; so is the picture). They are
-chosen by the rank of their score and not by eye, and one that is missed is among them. The heat maps are those that
-`daad predict --pictures` writes.
+The images are not photos: `benchmarks/pages/plates.py` draws them, so the picture has the licence of daad. The detector
+learns from good plates alone. Of each kind of new plate, the one with the median score is shown: none is chosen by eye.
 """
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-from pathlib import Path
-
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pages.figures import FOLDER
-from daad import Detector, Sample
-from daad.cli import run
-from daad.data.demo import write_demo_split
-from daad.data.layouts import read_layout
+from benchmarks.pages.plates import DEFECTS, plate
+from daad import Detector
+from daad.report.cases import map_at
+from daad.scoring.heat import display_rgb, overlay
+from daad.scoring.prediction import Prediction
 
-PICTURE = FOLDER / "cells.png"
-SHOWN = ((False, 0.5), (True, 0.1), (True, 0.5), (True, 0.75))  # defective or not, rank among its like from 0 to 1
-SIDE, GAP, LINE = 236, 10, 26
+PICTURE = FOLDER / "plates.png"
+GOOD = "good"
+LEARNT, JUDGED = 60, 21  # good plates to learn from; new plates of each kind
+ROWS = ("image", "heat map", "what it\nshould\nlook like")
+SIDE, GAP, HEAD, LEFT = 204, 8, 44, 72
 INK, PAPER = (40, 40, 40), (255, 255, 255)
 HALF = 128  # of the colours of a picture
 GREYISH = 12  # levels between the channels of a pixel that still count as grey
-LICENCE = "Adapted from elpv-dataset (Buerhop-Lutz, Deitsch et al.), CC BY-NC-SA 4.0; this picture has the same licence"
+SOURCE = "Images drawn by benchmarks/pages/plates.py of daad; no photos, no data set"
+
+Pixels = npt.NDArray[np.uint8]
 
 
-def chosen(detector: Detector, split: Path) -> list[tuple[Sample, str]]:
-    """The test cells at the ranks of `SHOWN`, each with what it is and what the detector says of it."""
-    samples = read_layout(split, split="test")
-    found = list(detector.predict(samples, maps=False))
-    picked = []
-    for defective, rank in SHOWN:
-        alike = [i for i, sample in enumerate(samples) if bool(sample.label) == defective]
-        alike.sort(key=lambda i: found[i].score)
-        cell = alike[round(rank * (len(alike) - 1))]
-        picked.append((samples[cell], caption(defective, found[cell].is_anomalous)))
-    return picked
+def judged(detector: Detector, kind: str, seed: int) -> list[tuple[Pixels, Prediction]]:
+    """New plates of a kind with what the detector says of them, from the lowest score to the highest."""
+    rng = np.random.default_rng(seed)
+    plates = [plate(rng, None if kind == GOOD else kind) for _ in range(JUDGED)]
+    return sorted(zip(plates, detector.predict(plates), strict=True), key=lambda pair: pair[1].score)
 
 
-def caption(defective: bool, flagged: bool) -> str:
-    """What a cell is, and what was said of it."""
-    if defective:
-        return f"defective cell: {'found' if flagged else 'missed'}"
-    return f"good cell: {'false alarm' if flagged else 'passed'}"
+def caption(kind: str, flagged: bool) -> str:
+    """What a plate is, and what was said of it."""
+    if kind == GOOD:
+        return f"good: {'false alarm' if flagged else 'passed'}"
+    return f"{kind}: {'found' if flagged else 'missed'}"
 
 
-def heat_maps(detector: Path, images: list[Path], folder: Path) -> list[Path]:
-    """What `daad predict --pictures` draws of each image."""
-    for image in images:
-        run(["predict", str(detector), str(image), "--output", str(folder / "cell.csv"), "--pictures", str(folder)])
-    return [folder / f"{image.stem}_overlay.png" for image in images]
+def panels(image: Pixels, prediction: Prediction, map_threshold: float) -> list[Image.Image]:
+    """The image, its heat map over it as in reports, and what the model makes of it."""
+    assert prediction.anomaly_map is not None and prediction.reconstruction is not None
+    shown, rebuilt = (enlarged(display_rgb(pixels)) for pixels in (image[..., None], prediction.reconstruction))
+    heat = overlay(np.asarray(shown), map_at(prediction.anomaly_map, (SIDE, SIDE)), map_threshold)
+    return [shown, Image.fromarray(heat), rebuilt]
 
 
-def drawn(columns: list[tuple[str, Path, Path]]) -> Image.Image:
-    """A column a cell: its caption, the image, and the heat map over it."""
-    picture = Image.new("RGB", (len(columns) * (SIDE + GAP) - GAP, LINE + 2 * SIDE + GAP), PAPER)
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    for column, (text, *paths) in enumerate(columns):
-        left = column * (SIDE + GAP)
-        pen.text((left + SIDE / 2, LINE / 2), text, INK, font, anchor="mm")
-        for row, path in enumerate(paths):
-            with Image.open(path) as image:
-                panel = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-            picture.paste(panel, (left, LINE + row * (SIDE + GAP)))
+def enlarged(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def drawn(columns: list[tuple[str, str, list[Image.Image]]]) -> Image.Image:
+    """A column a plate: verdict, score and panels; the rows are named at the left."""
+    size = (LEFT + len(columns) * (SIDE + GAP) - GAP, HEAD + len(ROWS) * (SIDE + GAP) - GAP)
+    picture = Image.new("RGB", size, PAPER)
+    pen, large, small = ImageDraw.Draw(picture), ImageFont.load_default(16), ImageFont.load_default(14)
+    for row, name in enumerate(ROWS):
+        pen.multiline_text((0, HEAD + row * (SIDE + GAP) + SIDE / 2), name, INK, small, anchor="lm")
+    for column, (verdict, score, images) in enumerate(columns):
+        left = LEFT + column * (SIDE + GAP)
+        pen.text((left + SIDE / 2, 11), verdict, INK, large, anchor="mm")
+        pen.text((left + SIDE / 2, 31), score, INK, small, anchor="mm")
+        for row, image in enumerate(images):
+            picture.paste(image, (left, HEAD + row * (SIDE + GAP)))
     return with_palette(picture)
 
 
@@ -85,20 +86,21 @@ def with_palette(picture: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--detector", type=Path)
-    given = parser.parse_args().detector
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        split = write_demo_split(folder)
-        place = given or Detector.fit(split).save(folder / "detector")
-        cells = chosen(Detector.load(place), split)
-        images = [Path(str(sample.image)) for sample, _ in cells]
-        overlays = heat_maps(place, images, folder)
-        picture = drawn(list(zip([text for _, text in cells], images, overlays, strict=True)))
+    rng = np.random.default_rng(0)
+    detector = Detector.fit([plate(rng) for _ in range(LEARNT)])
+    limits = detector.calibration
+    columns, flagged = [], []
+    for seed, kind in enumerate((GOOD, *DEFECTS), start=1):
+        found = judged(detector, kind, seed)
+        image, middle = found[JUDGED // 2]
+        score = f"score {middle.score:.0f}, threshold {limits.threshold:.0f}"
+        columns.append((caption(kind, middle.is_anomalous), score, panels(image, middle, limits.map_threshold)))
+        flagged.append(f"{kind} {sum(prediction.is_anomalous for _, prediction in found)} of {JUDGED}")
     about = PngInfo()
-    about.add_text("Copyright", LICENCE)
-    picture.save(PICTURE, optimize=True, pnginfo=about)
+    about.add_text("Source", SOURCE)
+    about.add_text("Description", f"flagged: {', '.join(flagged)}")
+    drawn(columns).save(PICTURE, optimize=True, pnginfo=about)
+    print(f"flagged: {', '.join(flagged)}")
 
 
 if __name__ == "__main__":
