@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench granularity clean
+.PHONY: demo test check docs bench granularity clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,8 +25,12 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The reference of the Python API, the command line and all settings, in site/index.html; every warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference/build.py site
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 # Every number of the docs from the data sets under DATA; each suite goes on where it stopped.
 bench: $(VENV)/installed
@@ -48,7 +52,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.pages
 
-# The paper's central claim alone: sweep the division rate, draw docs/figures/granularity.svg, write docs/claims.md.
+# The paper's central claim alone: sweep the division rate, draw docs/figures/granularity.svg, write docs/appendix/granularity.md.
 granularity: $(VENV)/installed
 	$(BIN)/python -m benchmarks.sweep --data $(DATA) --only "variant=r = 1,r = 2,daad,r = 8,r = 16,r = 32"
 	$(BIN)/python -m benchmarks.pages

@@ -96,16 +96,16 @@ def encoded(model: Any, images: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float6
     import torch
 
     from daad.data.preprocess import to_float
-    from daad.models.mcod.whitening import Spread
+    from daad.models.mcod.whitening import Whitening
 
     with torch.inference_mode():
         parts = [model.encoder(torch.from_numpy(to_float(images[i : i + 64])))[1::2] for i in range(0, len(images), 64)]
         feature, logits = (torch.cat(each) for each in zip(*parts, strict=True))
         apart = (feature - model.memory.read(logits)).square().sum(dim=1)
         if model.config.standardise:
-            spread = Spread(feature.shape[1])
-            spread.fit(feature, model.config.support_fraction)
-            feature = spread(feature)
+            whitening = Whitening(feature.shape[1])
+            whitening.fit(feature, model.config.support_fraction)
+            feature = whitening(feature)
     return feature.double().numpy(), apart.double().numpy()
 
 
@@ -147,14 +147,14 @@ def robust_mahalanobis(rows: npt.NDArray[Any]) -> Scores:
     """The same in the space that the rows span, with mean and covariance of three quarters of them, as MCOD has it."""
     import torch
 
-    from daad.models.mcod.whitening import Spread
+    from daad.models.mcod.whitening import Whitening
     from daad.models.registry import MODELS
 
     left, lengths, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     turned = torch.from_numpy(left * lengths).float()
-    spread = Spread(turned.shape[1])
-    spread.fit(turned, MODELS["mcod"].audit["support_fraction"])
-    return spread(turned - spread.bias).square().sum(dim=1).double().numpy()
+    whitening = Whitening(turned.shape[1])
+    whitening.fit(turned, MODELS["mcod"].audit["support_fraction"])
+    return whitening(turned - whitening.bias).square().sum(dim=1).double().numpy()
 
 
 def ranked(odd: npt.NDArray[np.bool_], scores: Scores) -> dict[str, float]:

@@ -222,7 +222,7 @@ def touched(sample: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 def of_pool(is_odd: npt.NDArray[np.bool_], scores: Floats) -> dict[str, float]:
     """The metrics of one pooled ranking."""
-    from daad.metrics import ranking_speed, ranking
+    from daad.metrics import ranking, ranking_speed
 
     labels = is_odd.astype(int)
     return {

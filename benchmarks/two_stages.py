@@ -79,7 +79,7 @@ def drawn(detector: Any, images: Any) -> dict[str, Floats]:
         if detector.name == SHARP:
             found["picture sharp"] = model(images).reconstruction
         else:
-            parts = model.draw(images)
+            parts = model.generate(images)
             codes = torch.randn(len(images), model.config.detail, generator=torch.Generator().manual_seed(0))
             content = model.impressions.content(parts.impression)
             found |= {
@@ -87,8 +87,8 @@ def drawn(detector: Any, images: Any) -> dict[str, Floats]:
                 "picture rebuilt": parts.rebuilt,
                 "picture rebuilt, drawn detail": model.images.decode(content, codes),
                 "picture one stage": model.images.decode(model.images.content(images), model.images.detail(images)),
-                "map measure": model.blur(model.unlike(images, parts)[:, None])[:, 0],
-                "score neighbours": model.to_neighbours(parts.code, model.config.neighbours),
+                "map measure": model.blur(model.error_map(images, parts)[:, None])[:, 0],
+                "score neighbours": model.neighbour_distance(parts.code, model.config.neighbours),
             }
         for name in [name for name in found if name.startswith("picture ")]:
             apart = (images - found[name]).abs().mean(dim=1, keepdim=True)

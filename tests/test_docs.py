@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from daad.boxes.scod import SCOD
 from daad.cli import run
+from daad.features.registry import FEATURES, features_class
 from daad.models.registry import MODELS, model_class
 from daad.presets import Preset
 from tests.boxes.conftest import write_data
@@ -19,6 +21,7 @@ from tests.images import save_png, spotted, striped
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -35,10 +38,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the photos that the docs speak of, and presets that train for three steps."""
     torch.set_num_threads(1)
     for cls in map(model_class, MODELS):
-        small = cls.presets["small"]
-        short = {name: 3 for name in small.settings if name.endswith("_steps")}
-        settings = {**small.settings, **short, "size": "nano", "steps": 3}
-        monkeypatch.setattr(cls, "presets", {"small": Preset(64, settings)})
+        monkeypatch.setattr(cls, "presets", {"small": Preset(64, {**cut_short(cls), "size": "nano"})})
+    for cls in map(features_class, FEATURES):
+        monkeypatch.setattr(cls, "presets", {"small": Preset(cls.presets["small"].image_size, cut_short(cls))})
     good, new = striped(16, 64, 64, 1), striped(4, 64, 64, 1, seed=1)
     for index, image in enumerate(good):
         save_png(tmp_path / "photos" / "good" / f"{index}.png", image)
@@ -53,6 +55,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_data(tmp_path / "labelled", part, seeds)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def cut_short(cls: Any) -> dict[str, Any]:
+    """The settings of preset `small`, but for three steps."""
+    settings = cls.presets["small"].settings
+    return {name: 3 if name.endswith("steps") else value for name, value in settings.items()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -74,7 +82,15 @@ def test_the_python_of_a_page_runs(page: Path, place: Path, capsys: pytest.Captu
         exec(compile(code.replace(cut, "steps=3"), page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+        place = page.parent / target if target else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the forges make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,15 +1,18 @@
-"""docs/boxes.md: what the parts of SCOD are worth."""
+"""docs/appendix/boxes.md: what the parts of SCOD are worth."""
 
 from __future__ import annotations
 
 from statistics import fmean
 
 from benchmarks import boxes
-from benchmarks.pages.markdown import Row, Value, at, cell, conditions, failures, lines_of, measured, table
+from benchmarks.pages.markdown import MADE, Row, Value, at, cell, conditions, failures, lines_of, measured, table
+from benchmarks.pages.verdicts import Verdict, opening, verdict
 
+PAGE, DIFFERENCES = "boxes", "Differences"
 HEAD = f"""# Boxes: what SCOD's parts are worth
 
-Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+{MADE}"""
+ABOUT = f"""## What was measured
 
 A single-shot detector trained from scratch, preset `small`, {boxes.EPOCHS} epochs, last step. *neu_det*: six kinds of
 defects of hot-rolled steel, boxes of all sizes, 160 pixels. *deep_pcb*: six kinds of defects of printed boards, boxes
@@ -55,12 +58,12 @@ def render(rows: list[Row]) -> str:
     done = [row for row in everything if row["data"] in boxes.DATA]
     if not done:
         return "\n".join([HEAD, "Not measured yet.\n", failures(rows, boxes.SUITE.keys)])
-    parts = [HEAD, conditions(rows, len(boxes.JOBS))]
+    parts = [HEAD, opening(verdicts(rows), PAGE), ABOUT, conditions(rows, len(boxes.JOBS))]
     for title, value in PARTS:
         shown = [*done, *_baselines(done)] if title in ("mAP50", "AP75", "mAP, IoU .5 to .95") else done
         parts += [f"## {title}\n", table(shown, tuple(boxes.DATA), value, down="method", across="data")]
     parts += [
-        "## Differences\n",
+        f"## {DIFFERENCES}\n",
         "Mean over the seeds that both have, in points; in brackets the smallest and the largest.\n",
     ]
     parts += [_differences(done)]
@@ -69,6 +72,50 @@ def render(rows: list[Row]) -> str:
     f1 = table(done, tuple(boxes.DATA), at("held_out_f1"), down="method", across="data")
     parts += ["## Best F1 on the held-out images\n", f1, "## Seconds of training\n", seconds]
     return "\n".join([*parts, failures(rows, boxes.SUITE.keys)])
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Whether masks by scale beat one mask for all, and whether the loss of overlap lifts AP75 more than mAP50."""
+    done = [row for row in measured(rows) if row["data"] in boxes.DATA]
+
+    def apart(one: str, other: str, key: str) -> list[float]:
+        found = [points_apart(done, data, one, other, key) for data in boxes.DATA]
+        return [fmean(each) for each in found if each]
+
+    masks = apart("+ masks by scale", "+ one mask for all scales", "ap")
+    ap50, ap75 = (apart("+ hiou", boxes.PLAIN_SSD, key) for key in ("ap50", "ap75"))
+    plain = apart("+ hiou", "+ IoU", "ap75")
+    return [
+        verdict(
+            "**SCOD** Segmentation masks by scale beat one mask for all",
+            [each > 0 for each in masks],
+            f"{told(masks)} points of mAP on the three sets",
+            PAGE,
+            DIFFERENCES,
+        ),
+        verdict(
+            "**SCOD** A loss that pulls harder on boxes that nearly fit lifts AP75 more than mAP50",
+            [fine > coarse for coarse, fine in zip(ap50, ap75, strict=True)],
+            f"AP75 {told(ap75)} points, mAP50 {told(ap50)}; against plain 1 - IoU AP75 {told(plain)}",
+            PAGE,
+            DIFFERENCES,
+        ),
+    ]
+
+
+def told(points: list[float]) -> str:
+    """Differences with their signs."""
+    return ", ".join(f"{each:+.1f}" for each in points) or "–"
+
+
+def points_apart(rows: list[Row], data: str, one: str, other: str, key: str) -> list[float]:
+    """The difference of two methods by each seed that both have, in points."""
+    values = {(r["method"], r["seed"]): r[key] for r in rows if r["data"] == data}
+    return [
+        100 * (values[one, seed] - values[other, seed])
+        for seed in boxes.SEEDS
+        if (one, seed) in values and (other, seed) in values
+    ]
 
 
 def _tiles(rows: list[Row]) -> str:
@@ -93,12 +140,7 @@ def _differences(rows: list[Row]) -> str:
     for title, one, other, key in CLAIMS:
         cells = []
         for data in boxes.DATA:
-            values = {(r["method"], r["seed"]): r[key] for r in rows if r["data"] == data}
-            apart = [
-                100 * (values[one, seed] - values[other, seed])
-                for seed in boxes.SEEDS
-                if (one, seed) in values and (other, seed) in values
-            ]
+            apart = points_apart(rows, data, one, other, key)
             cells.append(f"{fmean(apart):+.1f} [{min(apart):+.1f}, {max(apart):+.1f}]" if apart else "–")
         body.append([title, *cells])
     return lines_of(["difference", *boxes.DATA], body)

@@ -1,29 +1,33 @@
-"""Every axis of the sweep beside what held-out images and left-out categories would choose."""
+"""docs/appendix/choices.md: every axis of the sweep, and what held-out images and left-out categories would choose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from benchmarks import sweep
-from benchmarks.pages.markdown import Row, at, conditions, lines_of, mean_of, measured, number
+from benchmarks.pages.markdown import MADE, Row, at, conditions, lines_of, mean_of, measured, number
 
 NAMES = {**{name: name for name in sweep.VARIANTS}, sweep.DAAD: "daad (base)", sweep.PLUS: "daad+ (base)"}
-CHOICES = """## What the choices of preset `small` rest on
+HEAD = f"""# What the settings of preset `small` rest on
 
-Every variant differs in one thing from a base (r = 4, r_c = 1, N = 100, temperature 0.03, all four scales; weights 50 /
-0.01 / 0.01), which is not the preset but where the search for it began. No test image: good training images that were
-kept from training, against copies of them with synthetic defects drawn at the images' own resolution
-(`benchmarks/synthetic.py`). `held out` is the AUROC of telling the copies from the originals with the localised score,
-mean over the categories; `test` is what the same weights reach on the test images, and has no part in the choice.
-*Leave one out* chooses a category's variant by the **test** AUROC of the other categories. Within a table every variant
-has the same seeds.
+{MADE}
+Which setting was chosen, and why: [decision 6](../decisions/0006-what-chooses-preset-small.md).
+
+Every variant differs in one thing from a base: r = 4, r_c = 1, N = 100, temperature 0.03, all four scales, weights 50 /
+0.01 / 0.01. The base is not the preset. It is where the search began.
+
+Nothing is chosen on test images. Good images were kept from training, and copies of them got synthetic defects, drawn
+at the images' own resolution (`benchmarks/synthetic.py`). `held out` is the AUROC of telling the copies from the
+originals, with the localised score, mean over the categories. `test` is what the same weights reach on the test images.
+It has no part in the choice. *Leave one out* chooses a category's variant by the **test** AUROC of the other
+categories. Within a table every variant has the same seeds.
 """
 
 
-def choices_part(rows: list[Row]) -> list[str]:
-    """A table an axis, with what each criterion would choose."""
+def render(rows: list[Row]) -> str:
+    """The whole page: a table an axis, with what each criterion would choose."""
     done = measured(rows)
-    parts = [CHOICES, conditions(done, len(sweep.SUITE.jobs))]
+    parts = [HEAD, conditions(done, len(sweep.SUITE.jobs))]
     for axis, variants in sweep.AXES.items():
         mine = {v: [r for r in done if r["variant"] == v] for v in variants}
         complete = [v for v, group in mine.items() if whole_seeds(group)]
@@ -31,8 +35,8 @@ def choices_part(rows: list[Row]) -> list[str]:
             shared = set.intersection(*(whole_seeds(mine[v]) for v in complete))
             mine = {v: [r for r in mine[v] if r["seed"] in shared] for v in complete}
             body = [[NAMES[v], *choice_cells(mine[v]), str(len(shared))] for v in complete]
-            parts += [f"### {axis}\n", lines_of(CHOICE_HEAD, body), chosen(mine, complete)]
-    return [*parts, *readings_part(done)]
+            parts += [f"## {axis}\n", lines_of(CHOICE_HEAD, body), chosen(mine, complete)]
+    return "\n".join([*parts, *readings_part(done)])
 
 
 def whole_seeds(rows: Sequence[Row]) -> set[int]:
@@ -90,7 +94,7 @@ def readings_part(rows: list[Row]) -> list[str]:
         body = [[name, *(number(mean_of(mine, at(*path, name)), 3) for path in paths)] for name in readings]
         if mine:
             parts += [
-                f"### the score of {model}, from the same weights\n",
+                f"## the score of {model}, from the same weights\n",
                 lines_of(["score", "held out", "test"], body),
             ]
     return [*parts, READINGS_NOTE] if parts else []

@@ -1,4 +1,4 @@
-"""The order of the five systems, beside the published figures; why screw differs; preset `paper` on a GPU."""
+"""docs/appendix/ladder.md: the order of the five models beside the published figures; why screw differs."""
 
 from __future__ import annotations
 
@@ -7,29 +7,86 @@ from itertools import pairwise, product
 
 from benchmarks import paper_preset, screw
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages.markdown import Row, at, cell, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.pages.markdown import (
+    MADE,
+    Row,
+    at,
+    cell,
+    conditions,
+    failures,
+    lines_of,
+    mean_of,
+    measured,
+    number,
+    table,
+)
+from benchmarks.pages.verdicts import Verdict, above, counted, mean_where, opening, points, short, verdict
+
+PAGE = "ladder"
+HEAD = f"""# DAAD: the order of the five models
+
+{MADE}"""
 
 # Image AUROC as the paper prints it (its table on MVTec AD).
 PUBLISHED_SCREW = {"ae-skip": 1.000, "ae": 0.956, "memae": 0.992, "daad": 1.000, "daad+": 0.987}
 PUBLISHED_MEAN = {"ae-skip": 0.736, "ae": 0.794, "memae": 0.802, "daad": 0.845, "daad+": 0.895}
 LADDER_ORDER = ("ae-skip", "ae", "memae", "daad", "daad+")
-SCORES = {"paper's": "the paper's score: whole-image L2, for DAAD+ 0.9 R + 0.1 L", "localised": "the preset's score"}
+PAPERS = "paper's"
+SCORES = {
+    PAPERS: "Image AUROC by the paper's score",
+    "localised": "Image AUROC by the preset's score",
+}
+
+
+def render(ladder: list[Row], on_screw: list[Row], of_paper: list[Row]) -> str:
+    """The whole page."""
+    parts = [HEAD, opening(verdicts(ladder), PAGE), *ladder_part(ladder), *screw_part(on_screw), *paper_part(of_paper)]
+    return "\n".join(part for part in parts if part)
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """The paper's order and gain, by its own score."""
+    done = [row for row in measured(rows) if row["model"] != BASELINES]
+    value = at("image_auroc_by_score", PAPERS)
+    means = {model: mean_where(done, value, model=model) for model in LADDER_ORDER}
+    steps = [above(means[higher], means[lower]) for lower, higher in pairwise(LADDER_ORDER)]
+    plus, plain = means["daad+"], means["ae"]
+    published = PUBLISHED_MEAN["daad+"] - PUBLISHED_MEAN["ae"]
+    gain = None if plus is None or plain is None else plus - plain
+    return [
+        verdict(
+            "**DAAD** AE with skips, AE, MemAE, DAAD, DAAD+: each ahead of the one before",
+            steps,
+            f"mean AUROC {', '.join(short(mean) for mean in means.values())}: {counted(steps)} steps",
+            PAGE,
+            SCORES[PAPERS],
+        ),
+        verdict(
+            "**DAAD** DAAD+ gains much over the plain autoencoder",
+            [] if gain is None else [gain >= published, gain > 0],
+            f"{points(gain)} points of mean AUROC; published on other sets: {points(published)}",
+            PAGE,
+            SCORES[PAPERS],
+        ),
+    ]
 
 
 def ladder_part(rows: list[Row]) -> list[str]:
     """The order of the five systems by both scores, and screw beside the published figures."""
     models = [row for row in measured(rows) if row["model"] != BASELINES]
     categories = list(dict.fromkeys(row["category"] for row in rows))
+    if not models:
+        return []
     parts = [
-        "## The ladder: AE+Skip < AE ≤ MemAE < DAAD < DAAD+\n",
         conditions(models, len(LADDER.jobs) - len(categories)),
-        "The paper's order is that of its means over the 15 categories of MVTec AD.\n",
+        "The paper's order is AE+Skip < AE ≤ MemAE < DAAD < DAAD+, by its means over the 15 categories of MVTec AD.\n"
+        "Its score is the whole image's mean squared error, for DAAD+ 0.9 R + 0.1 L.\n",
     ]
     for score, title in SCORES.items():
         value = at("image_auroc_by_score", score)
         ordered = sorted(models, key=lambda row: LADDER_ORDER.index(row["model"]))
         parts += [
-            f"### Image AUROC by {title}\n",
+            f"## {title}\n",
             table(ordered, categories, value),
             rungs(ordered, categories, score),
         ]
@@ -51,7 +108,7 @@ def ladder_part(rows: list[Row]) -> list[str]:
     ]
     return [
         *parts,
-        "### Beside the published figures (MVTec AD, 15 categories; screw is the one that is here complete)\n",
+        "## Beside the published figures\n\nMVTec AD has 15 categories; screw is the one that is here complete.\n",
         lines_of(head, body),
     ]
 
@@ -86,7 +143,7 @@ def screw_part(rows: list[Row]) -> list[str]:
         if mine:
             body.append([setting, model, *(spread(mine, path) for path in paths)])
     head = ["", "model", "AUROC, L2", "maximum", "preset's score", "L2 ~ brightness, all", "good", "defective"]
-    parts = ["### Why screw comes out unlike the paper\n", conditions(done, len(screw.JOBS)) if done else ""]
+    parts = ["## Why screw comes out unlike the paper\n", conditions(done, len(screw.JOBS)) if done else ""]
     about = (screw.__doc__ or "").split("\n\n")[-1].strip() + "\n"
     return [*parts, about, lines_of(head, body), screw_reading(done), failures(rows, screw.SUITE.keys)]
 

@@ -6,6 +6,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+MADE = """Made by `python -m benchmarks.pages` from the JSON files in `benchmarks/results/`; no figure is typed by hand.
+"""
+
 Row = dict[str, Any]
 Value = Callable[[Row], float | None]
 

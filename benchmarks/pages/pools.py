@@ -1,4 +1,4 @@
-"""docs/pools.md: outliers in a contaminated pool, and what an audit of good images finds and is worth."""
+"""docs/appendix/pools.md: outliers in a contaminated pool, and what an audit of good images finds and is worth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import audits, outliers, outliers_paper
 from benchmarks.pages.markdown import (
+    MADE,
     Row,
     at,
     conditions,
@@ -20,11 +21,15 @@ from benchmarks.pages.markdown import (
     table,
     timed,
 )
+from benchmarks.pages.verdicts import Verdict, above, mean_where, opening, short, verdict
 
-HEAD = """# Pools: finding what does not belong
+PAGE = "pools"
+HEAD = f"""# Pools: finding what does not belong
 
-Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
-"""
+{MADE}"""
+AUROC, AVERAGE_PRECISION = "AUROC, p = 0.1", "Average precision, outliers as the positive class, p = 0.1"
+LONG = "MCOD at the size and length of its paper"
+ABLATED = ("without contrast", "without memory")
 OUTLIERS = """## Outliers among images of one class
 
 Train and score on the same images, without labels (E3Outlier's protocol): 500 seeded images of a class at 32 pixels,
@@ -38,7 +43,7 @@ pool, as in MCOD. `mcod official` has the released constants in the small networ
 length. Figures are means over classes and seeds, with their spread. The classes 1, 3, 5, 7 and 9 are not here, because
 our form of MCOD was settled on some of them.
 """
-LENGTH = """## MCOD at the size and length of its paper
+LENGTH = f"""## {LONG}
 
 The same protocol with p = 0.1 and up to 2,000 images of the class: presets `paper` (our form) and `official` (the
 released constants), a WideResNet-10-4 for 200 epochs of batches of 256. *mcod small* is the default preset on the same
@@ -50,7 +55,7 @@ Half of a category's defective test images, by chance, may be mixed in among its
 mixed in are then dropped from the top of a ranking, and DAAD+ learns from the rest. DAAD+ is tested on the good test
 images and the other half of the defective ones, after the audits by learnt models. *clean* and *contaminated* are DAAD+
 on the good images alone, and on all of them with nothing dropped. *mcod, neighbours* ranks by nearest neighbours in
-MCOD's features; *padim random* is PaDiM on a backbone that learnt nothing, an audit of seconds.
+MCOD's features; *padim random* is PaDiM on a network that learnt nothing, an audit of seconds.
 """
 LARGE = """## Memory and time by the number of images
 
@@ -69,8 +74,65 @@ COST = {
 
 def render(rows: dict[str, list[Row]], large: dict[str, Any] | None) -> str:
     """The whole page."""
+    begin = opening(verdicts(rows["outliers"], rows["outliers_paper"]), PAGE)
     pools = [*outliers_part(rows["outliers"]), *length_part(rows["outliers_paper"]), *audits_part(rows["audits"])]
-    return "\n".join(part for part in [HEAD, *pools, LARGE, *timed(large, COST)] if part)
+    return "\n".join(part for part in [HEAD, begin, *pools, LARGE, *timed(large, COST)] if part)
+
+
+def verdicts(rows: list[Row], long: list[Row]) -> list[Verdict]:
+    """MCOD against distances between pixels, and whether both its parts help, in small and at its own length."""
+    flat = flat_scores(rows, outliers.JOBS, ("dataset", "share", "seed"))
+    first = [row for row in flat if row["share"] == outliers.SHARES[0]]
+    ours = {name: mean_where(first, at(name), method=outliers.STABLE) for _, name in RANKED}
+    trivial = {row["method"] for row in first} - {"ae", "daad"}
+    best = {name: best_of(first, name, [m for m in trivial if not m.startswith("mcod")]) for _, name in RANKED}
+    parts = [mean_where(first, at("auroc"), method=f"mcod {part}") for part in ABLATED]
+    whole_auroc = ours["auroc"]
+    paper = flat_scores(long, outliers_paper.SUITE.jobs, ("dataset", "method", "seed"))
+    by_data = {
+        data: [mean_where(paper, at("auroc"), dataset=data, method=f"mcod paper{part}") for part in LONG_PARTS]
+        for data in outliers.DATASETS
+    }
+    complete = {data: found for data, found in by_data.items() if None not in found}
+    told = "; ".join(f"{data} {short(a)}, without {short(b)} and {short(c)}" for data, (a, b, c) in complete.items())
+    return [
+        verdict(
+            "**MCOD** It ranks outliers of a pool better than other methods",
+            [above(ours[name], best[name]) for _, name in RANKED],
+            f"AUROC {short(ours['auroc'])}, best by pixels {short(best['auroc'])}; average precision "
+            f"{short(ours['aupr_outliers'])}, {short(best['aupr_outliers'])}",
+            PAGE,
+            AUROC,
+        ),
+        verdict(
+            "**MCOD** Contrast and memory both help",
+            [above(whole_auroc, part) for part in parts],
+            f"AUROC {short(whole_auroc)}; without contrast {short(parts[0])}, without memory {short(parts[1])}",
+            PAGE,
+            AUROC,
+        ),
+        verdict(
+            "**MCOD** The same at its paper's size and length, on a GPU",
+            [above(found[0], part) for found in complete.values() for part in found[1:]],
+            f"AUROC on {told}",
+            PAGE,
+            LONG,
+        ),
+    ]
+
+
+LONG_PARTS = ("", *(f" {part}" for part in ABLATED))
+
+
+def flat_scores(rows: list[Row], jobs: Sequence[Row], fields: Sequence[str]) -> list[Row]:
+    """One flat row a score, of those groups that are complete."""
+    return [found for row in whole(measured(rows), jobs, fields) for found in scores_of(row)]
+
+
+def best_of(rows: list[Row], name: str, methods: Sequence[str]) -> float | None:
+    """The highest mean among these methods."""
+    found = [mean for method in methods if (mean := mean_where(rows, at(name), method=method)) is not None]
+    return max(found, default=None)
 
 
 def outliers_part(rows: list[Row]) -> list[str]:

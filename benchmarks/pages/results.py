@@ -1,30 +1,52 @@
-"""docs/results.md: what the models reach beside the field's, the demo, the speed."""
+"""docs/appendix/results.md: what the models reach beside the field's, the demo, the speed."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages.markdown import Row, Value, at, conditions, failures, lines_of, mean_of, measured, number, table
+from benchmarks.pages.markdown import (
+    MADE,
+    Row,
+    Value,
+    at,
+    conditions,
+    failures,
+    lines_of,
+    mean_of,
+    measured,
+    number,
+    table,
+)
+from benchmarks.pages.verdicts import Verdict, above, counted, mean_where, opening, short, verdict
 from benchmarks.peers import SUITE as PEERS
 
-HEAD = """# Measured results
+PAGE = "results"
+HEAD = f"""# Measured results
 
-Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+{MADE}"""
+BESIDE, FLAGGED = "Beside what a user would take instead", "Good flagged"
+SCORE_TITLE = "Image AUROC, the preset's score"
+FROM_SCRATCH, PRETRAINED = ("ganomaly", "draem"), "padim-lite0 64 px"
+ASKED = 0.05
+ABOUT = """## What was measured
 
-The five models, preset `small` as it is, on six categories. Last step, never the best on test; nothing is set on test
-images, and what was chosen, was chosen as [claims.md](claims.md) says. Mean of the seeds, with the standard deviation
-between them. Bold is the best of a column among models and baselines, which have no seed and see the same 64-pixel
-images and all training images. Whether the claims of the DAAD paper hold is told in [claims.md](claims.md).
+Five models with preset `small` as it is, on six categories. The score is that of the last step, never of the best step
+on test images. Nothing is set on test images, and [choices](choices.md) shows how the settings were chosen. Figures are
+means of the seeds, with the standard deviation between them. Bold is the best of a column, among models and baselines.
+The baselines have no seed. They see the same images of 64 pixels, and all training images. Whether the claims of the
+papers hold: [claims](../claims.md).
 """
 
-PEERS_HEAD = """## Beside what a user would take instead
+PEERS_HEAD = f"""## {BESIDE}
 
-*daad's* rows are those above. The from-scratch models of anomalib (GANomaly, DRAEM; their own losses, optimisers and
-defaults; DRAEM's foreign textures are photographs of scikit-image) saw the same training images at the same size and
-had, on one thread, the seconds that training daad+ took. That is little for them: they were made for GPUs, and the
-steps they came to are in the table below. PaDiM and a PatchCore-style nearest neighbour stand on a frozen
-EfficientNet-Lite0, trained on ImageNet's million labelled photographs: the reference for who may use foreign weights.
+*daad's* rows are those above. GANomaly and DRAEM are the from-scratch models of anomalib, with their own losses,
+optimisers and defaults. (DRAEM's foreign textures are photographs of scikit-image.) They saw the same training images
+at the same size. They had one thread, and the seconds that training daad+ took. That is little for them: they were made
+for GPUs, and the table of costs shows how few steps they came to.
+
+PaDiM and a PatchCore-style nearest neighbour stand on a frozen EfficientNet-Lite0. It was trained on ImageNet, a
+million labelled photographs. This is the reference for those who may use such weights.
 """
 
 
@@ -34,19 +56,21 @@ def render(rows: list[Row], peers: list[Row], demo: Row | None = None, speed: Ro
     categories = list(dict.fromkeys(row["category"] for row in rows))
     parts = [
         HEAD,
+        opening(verdicts(rows, peers), PAGE),
+        ABOUT,
         conditions(models, len(LADDER.jobs) - len(categories)) if models else "",
-        "## Image AUROC, the preset's score (maximum of the standardised error maps)\n",
+        f"## {SCORE_TITLE}\n\nThe maximum of the standardised error maps.\n",
         auroc_table(rows, categories, "localised"),
-        "## Image AUROC, the paper's score (whole-image error; for daad+ 0.9 R + 0.1 L), same weights\n",
+        "## Image AUROC, the paper's score\n\nThe whole image's error, for daad+ 0.9 R + 0.1 L; same weights.\n",
         auroc_table(rows, categories, "paper's"),
         peers_part(models, peers, categories) if peers else "",
         "## AUPRO (limit 0.3), at the images' own resolution\n",
         table(models, categories, metric("aupro_0.3")),
         "## Pixel AUROC\n",
         table(models, categories, metric("pixel_auroc")),
-        "## At the threshold: share of good test images flagged (asked for: 0.05)\n",
+        f"## {FLAGGED}\n\nThe share of good test images above the threshold; asked for was {ASKED}.\n",
         table(models, categories, metric("false_alarm_rate"), best=None),
-        "## At the threshold: share of defective test images found\n",
+        "## Defective found\n\nThe share of defective test images above the same threshold.\n",
         table(models, categories, metric("detection_rate")),
         "## Training time in seconds, one thread\n",
         table(models, categories, at("train_seconds"), digits=0, best=min),
@@ -60,6 +84,60 @@ def render(rows: list[Row], peers: list[Row], demo: Row | None = None, speed: Ro
         images_part(models),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def verdicts(rows: list[Row], peers: list[Row]) -> list[Verdict]:
+    """What a user asks: is it better than nothing, than others from scratch, than pretrained; does the rate hold?"""
+    ours = [row for row in measured(rows) if row["model"] == "daad"]
+    trivial = {row["category"]: max(row["baselines"].values()) for row in measured(rows) if "baselines" in row}
+    categories = list(dict.fromkeys(row["category"] for row in ours))
+    auroc, theirs = metric("image_auroc"), measured(peers)
+
+    def by_category(found: list[Row], **fields: object) -> list[float | None]:
+        return [mean_where(found, auroc, category=category, **fields) for category in categories]
+
+    def beats(others: list[float | None]) -> list[bool | None]:
+        return [above(one, other) for one, other in zip(by_category(ours), others, strict=True)]
+
+    def mean(found: list[Row], **fields: object) -> str:
+        return short(mean_where(found, auroc, **fields))
+
+    nothing = beats([trivial.get(category) for category in categories])
+    scratch = [held for model in FROM_SCRATCH for held in beats(by_category(theirs, model=model))]
+    pretrained = beats(by_category(theirs, model=PRETRAINED))
+    rate = mean_where(ours, metric("false_alarm_rate"))
+    rates = [mean_where(ours, metric("false_alarm_rate"), category=category) for category in categories]
+    lowest, highest = (short(of([each for each in rates if each is not None], default=None)) for of in (min, max))
+    return [
+        verdict(
+            "`daad` is ahead of the best trivial baseline",
+            nothing,
+            f"on {counted(nothing)} categories",
+            PAGE,
+            SCORE_TITLE,
+        ),
+        verdict(
+            "`daad` is ahead of what anomalib trains from scratch in the same time on one core",
+            scratch,
+            f"mean AUROC {mean(ours)}; GANomaly {mean(theirs, model='ganomaly')}, DRAEM {mean(theirs, model='draem')}",
+            PAGE,
+            BESIDE,
+        ),
+        verdict(
+            "`daad` is ahead of PaDiM on a network pretrained on ImageNet, at the same 64 pixels",
+            pretrained,
+            f"mean AUROC {mean(ours)}, PaDiM {mean(theirs, model=PRETRAINED)}",
+            PAGE,
+            BESIDE,
+        ),
+        verdict(
+            f"`daad` flags at most a share of {ASKED} of good test images on average, as asked for",
+            [None if rate is None else rate <= ASKED],
+            f"{short(rate)} over the categories; {lowest} to {highest} on a single one",
+            PAGE,
+            FLAGGED,
+        ),
+    ]
 
 
 def metric(name: str) -> Value:

@@ -1,4 +1,4 @@
-"""docs/scenes.md: how far up a ranking of tiles brings what is strange, and what a search costs."""
+"""docs/appendix/scenes.md: how far up a ranking of tiles brings what is strange, and what a search costs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import scenes
-from benchmarks.pages.markdown import Row, at, conditions, failures, measured, mebibytes, table, timed
+from benchmarks.pages.markdown import MADE, Row, at, conditions, failures, measured, mebibytes, table, timed
+from benchmarks.pages.verdicts import NOT_MEASURED, Verdict, above, counted, mean_where, opening, short, verdict
 
-HEAD = """# Scenes: the strange tile
+PAGE = "scenes"
+HEAD = f"""# Scenes: the strange tile
 
-Made by `python -m benchmarks.pages` from the JSON files under `benchmarks/results/`; nothing here is written by hand.
+{MADE}"""
+DISC, DEFECTS = "A foreign disc in a photograph", "True defects on strips"
+CHANCE = 0.5  # share of other tiles ranked above
+PHOTOGRAPHS = f"""## {DISC}
+
+The tiles (32 pixels) of the left half of a photograph are learnt. A disc 14 pixels across is cut from another
+photograph and pasted at a random place of the right half. This is done 48 times, and the tiles of the right half are
+ranked each time. By chance .5 of the tiles are ranked above, .05 of the discs are in the top 5 %, and the improvement
+factor is about 5. (It is not 1, because with one tile to find average precision is 1 / rank.) *lunar released* has the
+released constants, L1 and lambda 4, at the small size. *error alone* and *code alone* are the two parts of lunar's
+score. *overlap 0.5* ranks tiles at half steps; each tile takes the highest of its neighbours.
 """
-PHOTOGRAPHS = """## A foreign disc in a photograph
-
-The tiles (32 pixels) of the left half of a photograph are learnt. A disc 14 pixels across, cut from another photograph,
-is pasted at a random place of the right half, 48 times, and the tiles of the right half are ranked each time. Chance:
-.5 ranked above, an improvement factor of about 5 (its mean over random ranks, not 1, for with one tile to find
-average precision is 1 / rank), .05 in the top 5 %. *lunar released* has the released constants, L1 and lambda 4, at the
-small size. *error alone* and *code alone* are the two parts of lunar's score; *overlap 0.5* ranks tiles at half steps,
-each tile taking the highest of its neighbours.
-"""
-STRIPS = """## True defects on strips
+STRIPS = f"""## {DEFECTS}
 
 The tiles of good training images are learnt at full resolution; the tiles of all test images are ranked together, and
 those that touch a mask are to be found. Chance: an improvement factor of 1, .5 ranked above. *per scene* ranks by the
@@ -45,10 +48,48 @@ def render(rows: list[Row], huge: dict[str, Any] | None) -> str:
     """The whole page."""
     done = measured(rows)
     flat = [found for row in done for found in scores_of(row)]
-    parts = [HEAD, conditions(rows, len(scenes.JOBS)) if done else "Not measured yet.\n"]
+    parts = [HEAD, opening(verdicts(rows), PAGE)]
+    parts += [conditions(rows, len(scenes.JOBS)) if done else "Not measured yet.\n"]
     parts += part(flat, scenes.PHOTOGRAPHS, PHOTOGRAPHS, ("ranked_above", "improvement_factor", "in_top_5_percent"))
     parts += part(flat, scenes.STRIPS, STRIPS, ("average_precision", "improvement_factor", "ranked_above"))
     return "\n".join([*parts, HUGE, *timed(huge, COST), failures(rows, scenes.SUITE.keys)])
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Lunar against chance and against the variance of a tile."""
+    flat = [found for row in measured(rows) for found in scores_of(row)]
+
+    def mean(metric: str, ranking: str, *sources: str) -> float | None:
+        mine = [row for row in flat if row["source"] in sources]
+        return mean_where(mine, at(metric), ranking=ranking)
+
+    above_it = {name: [mean("ranked_above", name, s) for s in scenes.PHOTOGRAPHS] for name in ("lunar", "variance")}
+    on_strips = {name: [mean("average_precision", name, s) for s in scenes.STRIPS] for name in above_it}
+    by_chance = [above(CHANCE, found) for found in above_it["lunar"]]
+    better = [above(plain, found) for found, plain in zip(above_it["lunar"], above_it["variance"], strict=True)]
+    precise = [above(found, plain) for found, plain in zip(on_strips["lunar"], on_strips["variance"], strict=True)]
+    photographs = [short(mean("ranked_above", name, *scenes.PHOTOGRAPHS)) for name in above_it]
+    strips = [short(mean("average_precision", name, *scenes.STRIPS)) for name in above_it]
+    return [
+        verdict(
+            "**Lunar** A VAE of tiles ranks a strange tile far up",
+            by_chance,
+            f"{photographs[0]} of the other tiles stand above it; by chance {short(CHANCE)}",
+            PAGE,
+            DISC,
+        ),
+        verdict(
+            "**Lunar** It does so better than the variance of a tile",
+            [*better, *precise],
+            f"on {counted(better)} photographs ({' and '.join(photographs)} above it), on {counted(precise)} sets of "
+            f"strips (average precision {' and '.join(strips)})",
+            PAGE,
+            DEFECTS,
+        ),
+        Verdict(
+            "**Lunar** It finds the landing site of Apollo 15", NOT_MEASURED, "the images are not at hand", PAGE, DISC
+        ),
+    ]
 
 
 TITLES = {

@@ -93,7 +93,10 @@ __version__ = "0.2.0"
 
 
 def load(path: str | Path) -> Detector:
-    """Read a saved detector; the same as `Detector.load`."""
+    """Read a saved detector and verify it; `Detector.load` takes more options.
+
+    Raises ArtifactError for a path that is missing, damaged, altered or of another schema.
+    """
     from daad.detector.detector import Detector
 
     return Detector.load(path)

@@ -11,7 +11,7 @@ from daad.errors import ConfigError, closest
 
 @dataclass(frozen=True)
 class Preset:
-    """The image size (None: whatever the rest asks for) and the settings that differ from the config's defaults."""
+    """The image size (None: no preference) and the settings that differ from the config's defaults."""
 
     image_size: int | None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -25,7 +25,7 @@ def preset_of(presets: Mapping[str, Preset], name: str) -> Preset:
 
 
 def over_preset(chosen: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's settings with a user's own over them; giving steps drops the preset's epochs and the reverse."""
+    """A preset's settings, overridden by a user's. A user's `steps` drop the preset's `epochs`, and the reverse."""
     merged = {**chosen, **settings}
     for given, other in (("steps", "epochs"), ("epochs", "steps")):
         if settings.get(given) is not None and other not in settings:

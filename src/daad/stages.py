@@ -1,4 +1,4 @@
-"""How something learns, as data: a config, and stages that the one training loop runs.
+"""How a network is trained, as data: a config, and stages that the training loop runs.
 
 Trainable.stages(images) -> [Stage(players stepped in turn, hooks, steps)] -> training/loop.py
 """
@@ -22,7 +22,7 @@ Batches = Callable[[], Iterator[Tensor]]
 
 
 class ModelConfig(Settings):
-    """What every network is told: the shape of its input and the dial of its size. Frozen; unknown keys are refused."""
+    """Settings of every network: the shape of its input and its size. Frozen; unknown keys are refused."""
 
     height: int = Field(ge=16, le=4096, description="input height in pixels")
     width: int = Field(ge=16, le=4096, description="input width in pixels")
@@ -31,7 +31,7 @@ class ModelConfig(Settings):
 
 
 class TrainedConfig(ModelConfig):
-    """What is trained by gradient steps is told their number and rate too."""
+    """Settings of every network that is trained by gradient steps."""
 
     batch_size: int = Field(16, ge=1, le=4096, description="images a training step")
     steps: int | None = Field(None, ge=1, description="training steps; give this or epochs")
@@ -45,7 +45,7 @@ class TrainedConfig(ModelConfig):
         return self
 
     def training_steps(self, images: int) -> int:
-        """Steps of the whole training on `images` images."""
+        """Number of training steps on `images` images."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -54,11 +54,11 @@ class TrainedConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class Player:
-    """One party of a stage: its parameters, their optimiser, and its loss.
+    """A player of a stage, such as a generator or a discriminator: its parameters, their optimiser, and its loss.
 
-    `loss(batch)`, of images (B, C, H, W) in [0, 1] or of images with their boxes, gives named terms, already weighted,
-    whose sum is minimised; only the player's own parameters receive gradients. The optimiser's learning rate is the
-    highest that the loop's schedule reaches.
+    `loss(batch)` takes images (B, C, H, W) in [0, 1], or images with their boxes. It gives weighted terms by name, and
+    their sum is minimised. Only the player's own parameters get gradients. The optimiser's learning rate is the highest
+    of the schedule.
     """
 
     name: str
@@ -71,9 +71,9 @@ class Player:
 class Stage:
     """A phase of training: players stepped in turn on the same batch, `steps` times, with optional hooks.
 
-    `begin` and `end` get a function that gives all training images once, in order, in batches; `after_step` gets the
-    batch of the step. With `begin_every`, `begin` comes again after every so many steps. A stage that learns in closed
-    form, or takes weights from elsewhere, has no players and no steps.
+    `begin` and `end` get a function that gives all training images once, in order, in batches. `after_step` gets the
+    batch of the step. `begin` is called again every `begin_every` steps, where that is given. A stage that is fitted in
+    closed form, or that loads weights, has no players and no steps.
     """
 
     name: str
@@ -87,8 +87,8 @@ class Stage:
 
 
 class Trainable(nn.Module, ABC):
-    """What the training loop can train."""
+    """A network that the training loop can train."""
 
     @abstractmethod
     def stages(self, images: int) -> list[Stage]:
-        """How to train on `images` images. It changes nothing: what stages share lives in them or in buffers."""
+        """How to train on `images` images. Sets no attributes: state that stages share is in them or in buffers."""

@@ -16,7 +16,7 @@ from benchmarks import audits, outliers, outliers_paper
 from daad import audit
 from daad.models.daad.model import DAADPlus
 from daad.models.mcod.model import MCOD
-from daad.models.mcod.whitening import Spread
+from daad.models.mcod.whitening import Whitening
 from daad.presets import Preset
 from tests.benchmarks.test_suites import NANO
 from tests.images import save_png, spotted, striped
@@ -72,9 +72,9 @@ def test_the_mahalanobis_baseline_is_scikit_learns() -> None:
 
 def test_the_robust_baseline_is_what_mcod_does_with_its_features() -> None:
     rows = (np.random.default_rng(0).normal(size=(60, 8)) * np.linspace(0.5, 3, 8)).astype(np.float32)
-    spread = Spread(8)
-    spread.fit(torch.from_numpy(rows), 0.75)
-    expected = spread(torch.from_numpy(rows) - spread.bias).square().sum(dim=1)
+    whitening = Whitening(8)
+    whitening.fit(torch.from_numpy(rows), 0.75)
+    expected = whitening(torch.from_numpy(rows) - whitening.bias).square().sum(dim=1)
     np.testing.assert_allclose(outliers.robust_mahalanobis(rows), expected, rtol=1e-2)
 
 

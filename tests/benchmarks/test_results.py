@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from benchmarks.ladder import BASELINES, LADDER
-from benchmarks.pages import boxes, build, claims, features, pools, results, scenes, two_stages
+from benchmarks.ladder import BASELINES
+from benchmarks.pages import build, claims, readme, verdicts
 from benchmarks.suite import RESULTS, SCHEMA, Row, Suite, read_rows
-
-from benchmarks import peers
 
 SUITES = {suite.name: suite for suite in build.SUITES}
 MEASURED = {
@@ -165,9 +164,22 @@ def failed(suite: Suite) -> list[Row]:
 
 
 def test_a_page_is_made_though_every_run_failed_and_says_so() -> None:
-    text = results.render(failed(LADDER), failed(peers.SUITE))
     rows = {name: failed(suite) for name, suite in SUITES.items()}
-    text += claims.render(rows) + pools.render(rows, None) + features.render(rows["ccd"], rows["quick"], [])
-    text += scenes.render(rows["scenes"], None) + two_stages.render(rows["two_stages"])
-    text += boxes.render(rows["boxes"])
+    text = "".join(build.appendix(rows, {}).values())
     assert text.count("crashed") == sum(len(suite.jobs) for suite in SUITES.values())
+    for found in claims.verdicts(rows):
+        assert (found.held, found.figure != "") == (verdicts.NOT_MEASURED, True), found.claim
+    assert not re.search(r"\.\d", readme.table(rows))
+
+
+def test_a_claim_holds_as_far_as_its_comparisons_say() -> None:
+    assert [verdicts.held(each) for each in ([True] * 3, [True] * 29 + [False], [True, False], [False])] == [
+        "yes",
+        "mostly",
+        "in part",
+        "no",
+    ]
+    unknown = verdicts.verdict("a claim", [None], "-.1", "page", "A section, with signs")
+    assert (unknown.held, unknown.figure) == (verdicts.NOT_MEASURED, verdicts.NOTHING)
+    assert "(appendix/page.md#a-section-with-signs)" in verdicts.table_of([unknown])
+    assert "[below](#a-section-with-signs)" in verdicts.table_of([unknown], "page")

@@ -401,3 +401,45 @@ def test_a_list_of_what_to_keep_replaces_no_other_file(
     mine.write_text(mine_says)
     assert run(["audit", str(mvtec_folder), "-o", str(tmp_path / "out"), "--drop-to", str(mine), *AUDIT]) == 2
     assert "daad did not write it" in capsys.readouterr().err and "remark" in mine.read_text()
+
+
+FEATURES = ["--model", "padim", "--image-size", "32", "--set", "size=nano"]
+
+
+@pytest.mark.parametrize("features", ["random", "filters", "saved"])
+def test_features_are_chosen_by_name_or_path_and_what_is_printed_can_be_read_again(
+    features: str, good_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if features == "saved":
+        learnt = ["--features", "ccd", "--set", "features.steps=2", "--set", "features.batch_size=4"]
+        assert run(["fit", str(good_folder), "-o", str(tmp_path / "first"), *FEATURES, *learnt]) == 0
+        features = str(tmp_path / "first")
+    options = [*FEATURES, "--features", features]
+    assert run(["fit", str(good_folder), "-o", str(tmp_path / "by-options"), *options]) == 0
+    capsys.readouterr()
+    assert run(["fit", "--print-config", *options]) == 0
+    (tmp_path / "fit.yaml").write_text(capsys.readouterr().out)
+    assert yaml.safe_load((tmp_path / "fit.yaml").read_text())["settings"]["features"] == features
+    config = ["--config", str(tmp_path / "fit.yaml")]
+    assert run(["fit", str(good_folder), "-o", str(tmp_path / "by-config"), *config]) == 0
+    first, second = (Detector.load(tmp_path / name) for name in ("by-options", "by-config"))
+    assert first.calibration == second.calibration
+    assert run(["predict", str(tmp_path / "by-config"), str(good_folder), "-o", str(tmp_path / "table.csv")]) == 0
+    assert run(["search", str(good_folder), "-d", str(tmp_path / "by-config"), "-o", str(tmp_path / "found")]) == 0
+
+
+def test_audits_print_their_settings_too_and_the_old_name_of_boxes_works(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "--print-config", "--model", "mcod"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["contamination"], printed["settings"]["support_fraction"]) == (0.05, 0.75)
+    assert run(["detect", "fit", "--print-config"]) == 0
+    streams = capsys.readouterr()
+    assert yaml.safe_load(streams.out)["holdout"] == 0.1 and "is called 'daad boxes' now" in streams.err
+
+
+def test_models_say_what_preset_small_runs_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "daad"]) == 0
+    assert "  steps = 1000\n" in (printed := capsys.readouterr().out) and "  temperature = 0.03\n" in printed
+    for name in ("features", "ccd", "lite0", "padim", "scod"):
+        assert run(["models", name]) == 0 and len(capsys.readouterr().out) > 100
+    assert run(["models", "padmi"]) == 2 and "did you mean 'padim'" in capsys.readouterr().err

@@ -36,7 +36,7 @@ class TestDAAD(ModelContract):
         ]
 
     @pytest.mark.parametrize("scales", [1, 2, 3])
-    def test_memories_can_be_kept_to_the_coarser_scales(self, scales: int) -> None:
+    def test_memories_can_be_limited_to_the_coarser_scales(self, scales: int) -> None:
         model = self.tiny(memory_scales=scales)
         assert model.generator.crossed == [False] * (4 - scales) + [True] * scales
         assert model(torch.rand(1, 1, 32, 32)).reconstruction.shape == (1, 1, 32, 32)
@@ -61,8 +61,8 @@ class TestDAAD(ModelContract):
         sum(stage.players[0].loss(torch.rand(4, 1, 32, 32)).values()).backward()
         assert all(memory.items.grad.abs().sum() > 0 for memory in model.generator.bridges)
 
-    def test_finer_division_rebuilds_better(self) -> None:
-        """The paper's central claim, on images that a coarse memory of four items cannot hold."""
+    def test_finer_division_has_a_smaller_reconstruction_error(self) -> None:
+        """The paper's central claim, on images that a coarse memory of four items cannot reconstruct."""
         errors = []
         for rate in (1, 2, 8):
             detector = self.fit(
@@ -100,10 +100,10 @@ class TestDAADPlus(ModelContract):
         expected = 0.3 * squared_error_per_image(images, output.reconstruction)
         torch.testing.assert_close(output.score, expected + 0.7 * squared_error_per_image(*features))
 
-    def test_balanced_terms_have_unit_spread_over_the_training_images(self) -> None:
+    def test_balanced_terms_have_unit_deviation_over_the_training_images(self) -> None:
         model = self.tiny(gamma=0.5, balance=True)
         batches = [torch.rand(4, 1, 32, 32) for _ in range(3)]
-        model.settle(lambda: iter(batches))
+        model.finalise(lambda: iter(batches))
         with torch.no_grad():
             terms = torch.cat([model.terms(b, super(DAADPlus, model).forward(b)) for b in batches], dim=1)
             torch.testing.assert_close(model.spread, terms.std(dim=1, correction=0))
@@ -157,7 +157,7 @@ def test_blocks_that_do_not_divide_the_map_are_refused_with_the_legal_values(
 
 
 @pytest.mark.parametrize("length", [16, 48, 64, 80, 160, 240])
-def test_a_side_is_cut_into_the_largest_legal_patches_not_above_the_one_asked_for(length: int) -> None:
+def test_a_side_is_divided_into_the_largest_legal_patches_up_to_the_setting(length: int) -> None:
     shape = {**SHAPE, "height": length, "width": length}
     for patch in range(2, length + 1):
         rate, _, _ = DAAD.Config.make(**shape, patch=patch).rates[0]
@@ -167,7 +167,7 @@ def test_a_side_is_cut_into_the_largest_legal_patches_not_above_the_one_asked_fo
 
 
 @pytest.mark.parametrize(("patch", "expected"), [(16, (64, 80)), (32, (64, 64)), (64, (64, 64))])
-def test_the_long_side_of_the_images_is_cut_into_whole_patches(patch: int, expected: tuple[int, int]) -> None:
+def test_the_long_side_of_the_images_is_a_multiple_of_the_patch(patch: int, expected: tuple[int, int]) -> None:
     images = striped(6, 100, 122, 1)
     detector = Detector.fit(images, model="daad", image_size=64, patch=patch, size="nano", steps=1, batch_size=4)
     assert (detector.preprocess.height, detector.preprocess.width) == expected

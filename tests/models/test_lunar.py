@@ -15,11 +15,11 @@ class TestLunar(ModelContract):
     name = "lunar"
 
     @pytest.mark.parametrize(("norm", "code"), [("l1", True), ("l2", True), ("l2", False)])
-    def test_the_score_is_the_error_and_the_codes_distance_from_the_middle(self, norm: str, code: bool) -> None:
+    def test_the_score_is_the_error_and_the_squared_length_of_the_code(self, norm: str, code: bool) -> None:
         model, images = self.tiny(lam=4.0, score_recon=norm, score_code=code).eval(), torch.rand(3, 1, 32, 32)
         mean, _ = model.encoder(images)
-        apart = images - model.decoder(mean)
-        recon = apart.abs().sum(dim=(1, 2, 3)) if norm == "l1" else apart.square().sum(dim=(1, 2, 3))
+        residual = images - model.decoder(mean)
+        recon = residual.abs().sum(dim=(1, 2, 3)) if norm == "l1" else residual.square().sum(dim=(1, 2, 3))
         expected = recon + 4 * mean.square().sum(dim=1) if code else recon
         torch.testing.assert_close(model(images).score, expected)
 
@@ -31,15 +31,15 @@ class TestLunar(ModelContract):
         torch.manual_seed(1)
         mean, log_variance = model.encoder(images)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        apart = images - model.decoder(z)
-        expected = apart.abs().sum() if norm == "l1" else apart.square().sum()
+        residual = images - model.decoder(z)
+        expected = residual.abs().sum() if norm == "l1" else residual.square().sum()
         torch.testing.assert_close(terms["rec"], expected / 3)
         normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
         divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum() / 3
         torch.testing.assert_close(terms["kl"], 4 * divergence)
 
     @pytest.mark.parametrize("side", [32, 64])
-    def test_tiles_come_back_at_their_size(self, side: int) -> None:
+    def test_reconstructions_have_the_size_of_the_tiles(self, side: int) -> None:
         model = self.tiny(height=side, width=side).eval()
         assert model(torch.rand(2, 1, side, side)).reconstruction.shape == (2, 1, side, side)
 
@@ -49,7 +49,7 @@ class TestLunar(ModelContract):
         assert model.encoder.convs(torch.rand(2, 1, 64, 64)).shape == (2, 128 * 16 * 16)
         assert model.encoder(torch.rand(2, 1, 64, 64)).mean.shape == (2, 256)
 
-    def test_what_cannot_be_is_refused(self) -> None:
+    def test_a_single_image_and_illegal_sizes_are_refused(self) -> None:
         with pytest.raises(ConfigError, match="one training image"):
             self.fit(striped(2, 32, 32, 1))
         with pytest.raises(ConfigError, match="height 18 must be a multiple of 4"):

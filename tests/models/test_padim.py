@@ -1,4 +1,4 @@
-"""PaDiM keeps the contract on any features; its Gaussians are what numpy says."""
+"""PaDiM keeps the contract on any features; its Gaussians equal numpy's."""
 
 from __future__ import annotations
 
@@ -44,49 +44,49 @@ class TestPaDiM(ModelContract):
         distances = model.places(model.features(torch.from_numpy(to_float(images)))[:3])
         assert float(distances.detach().square().mean()) == pytest.approx(6, rel=0.01)
 
-    def test_a_place_has_the_mahalanobis_distance_of_numpy(self) -> None:
+    def test_a_position_has_the_mahalanobis_distance_of_numpy(self) -> None:
         model = self.trained(features="random", dimensions=5, shrinkage=0.1, ridge=0.0)
         images = torch.from_numpy(to_float(striped(40, 32, 32, 1)))
         f = model.places.gather(model.features(images)[:3])[:, 9].detach().double().numpy()
         covariance = np.cov(f.T, bias=True)
-        sound = 0.9 * covariance + 0.1 * np.trace(covariance) / 5 * np.eye(5)
-        apart = f - f.mean(axis=0)
-        expected = np.sqrt(np.einsum("ni,ij,nj->n", apart, np.linalg.inv(sound), apart))
-        found = model.places(model.features(images)[:3]).flatten(1)[:, 9]
-        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-3)
+        regularised = 0.9 * covariance + 0.1 * np.trace(covariance) / 5 * np.eye(5)
+        centred = f - f.mean(axis=0)
+        expected = np.sqrt(np.einsum("ni,ij,nj->n", centred, np.linalg.inv(regularised), centred))
+        distances = model.places(model.features(images)[:3]).flatten(1)[:, 9]
+        np.testing.assert_allclose(distances.detach().numpy(), expected, rtol=1e-3)
 
     def test_the_score_is_the_maps_maximum(self) -> None:
         output = self.trained()(torch.rand(3, 1, 32, 32))
         assert torch.equal(output.score, output.anomaly_map.amax(dim=(1, 2)))
 
-    def test_the_map_is_high_where_a_place_differs(self) -> None:
+    def test_the_map_is_high_at_a_defect(self) -> None:
         images = striped(40, 32, 32, 1)
-        odd = images[0].copy()
-        odd[8:14, 20:26] = 255
-        found = self.trained(images)(torch.from_numpy(to_float(odd[None]))).anomaly_map[0]
-        inside, outside = found[8:14, 20:26].mean(), found[20:, :12].mean()
+        defective = images[0].copy()
+        defective[8:14, 20:26] = 255
+        anomaly_map = self.trained(images)(torch.from_numpy(to_float(defective[None]))).anomaly_map[0]
+        inside, outside = anomaly_map[8:14, 20:26].mean(), anomaly_map[20:, :12].mean()
         assert inside > 1.5 * outside
 
-    def test_features_that_never_vary_are_legal(self) -> None:
+    def test_constant_features_are_legal(self) -> None:
         images = np.full((10, 32, 32, 1), 128, np.uint8)
         detector = self.fit(images, steps=1)
         scores = detector.score(np.concatenate([images, striped(1, 32, 32, 1)]))
         assert np.isfinite(scores).all() and scores[-1] > scores[:-1].max()
         assert not any(prediction.is_anomalous for prediction in detector.predict(images))
-        assert not detector.predict_one(images[0]).is_anomalous  # in whatever company
+        assert not detector.predict_one(images[0]).is_anomalous  # the rest of the batch does not matter
 
     @pytest.mark.parametrize("level", [0, 77, 255])
-    def test_what_learnt_from_equal_images_judges_any_other(self, level: int) -> None:
+    def test_a_fit_to_equal_images_scores_others_higher(self, level: int) -> None:
         detector = self.fit(np.full((10, 32, 32, 1), level, np.uint8), features="random")
         same, other = detector.score(np.stack([np.full((32, 32, 1), level), striped(1, 32, 32, 1)[0]]).astype(np.uint8))
         assert same == 0 < other < np.inf
 
     @pytest.mark.parametrize("images", [2, 12])
-    def test_maps_of_one_pixel_may_come_one_at_a_time(self, images: int) -> None:
-        found = self.fit(striped(images, 16, 16, 1), features="random", image_size=16)
-        assert np.isfinite(found.score(striped(images, 16, 16, 1))).all()
+    def test_one_pixel_maps_have_finite_scores(self, images: int) -> None:
+        detector = self.fit(striped(images, 16, 16, 1), features="random", image_size=16)
+        assert np.isfinite(detector.score(striped(images, 16, 16, 1))).all()
 
-    def test_a_network_that_cannot_be_sketched_is_tried_on_an_image(self) -> None:
+    def test_a_network_that_fails_on_the_meta_device_is_run_on_an_image(self) -> None:
         class Numpy(Pyramid):
             def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
                 torch.from_numpy(images.detach().numpy())
@@ -95,22 +95,22 @@ class TestPaDiM(ModelContract):
         model = PaDiM(PaDiMConfig.make(height=32, width=32, channels=1, size="nano", features="module"), Numpy())
         assert model.shapes == [(8, 32, 32), (8, 16, 16), (8, 8, 8)]
 
-    def test_a_network_for_other_images_is_refused_with_what_it_says(self) -> None:
+    def test_a_network_for_other_images_is_refused_with_its_error(self) -> None:
         with pytest.raises(
             ConfigError, match=r"fails on images of shape 1 x 3 x 32 x 32 .* expected input.* 1 channels"
         ):
             self.fit(striped(10, 32, 32, 3), features=Pyramid())
 
-    def test_places_that_need_more_memory_than_is_sane_are_refused(self) -> None:
+    def test_gaussians_that_need_too_much_memory_are_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"4096 places of 400 dimensions need .* raise stride"):
             self.tiny(size="paper", height=64, width=64, stride=1, dimensions=400)
 
-    @pytest.mark.parametrize("place", ["saved", "saved.zip", "weights"])
-    def test_features_are_taken_over_from_a_saved_detector(self, tmp_path: Path, place: str) -> None:
+    @pytest.mark.parametrize("name", ["saved", "saved.zip", "weights"])
+    def test_features_are_loaded_from_a_saved_detector(self, tmp_path: Path, name: str) -> None:
         images = striped(10, 32, 32, 1)
         source = self.fit(images)
-        saved = source.save(tmp_path / ("saved" if place == "weights" else place))
-        origin = saved / "weights.safetensors" if place == "weights" else saved
+        saved = source.save(tmp_path / ("saved" if name == "weights" else name))
+        origin = saved / "weights.safetensors" if name == "weights" else saved
         taken = self.fit(images, features=str(origin))
         assert state_bytes(taken.model.features.network.network) == state_bytes(source.model.features.network)
         assert taken.model.features.network.heads is None
@@ -126,9 +126,9 @@ class TestPaDiM(ModelContract):
         content = bytearray((saved / "weights.safetensors").read_bytes())
         content[-1] ^= 1
         (saved / "weights.safetensors").write_bytes(content)
-        for place in (saved, saved / "weights.safetensors"):
+        for path in (saved, saved / "weights.safetensors"):
             with pytest.raises(ArtifactError, match="was changed after it was saved"):
-                self.fit(images, features=str(place))
+                self.fit(images, features=str(path))
 
     def test_features_that_are_not_there_or_do_not_fit_are_refused(self, tmp_path: Path) -> None:
         images = striped(10, 32, 32, 1)
@@ -141,22 +141,22 @@ class TestPaDiM(ModelContract):
         with pytest.raises(ConfigError, match="has no features that another could stand on"):
             self.fit(images, features=str(other))
 
-    def test_what_does_not_learn_by_steps_says_so(self) -> None:
+    def test_steps_are_refused_where_nothing_is_trained_by_steps(self) -> None:
         with pytest.raises(ConfigError, match="steps: neither padim nor features 'random' learn by steps"):
             Detector.fit(striped(10, 32, 32, 1), model="padim", features="random", image_size=32, steps=3)
 
-    def test_the_old_names_are_told(self) -> None:
+    def test_a_renamed_model_is_refused_with_its_new_name(self) -> None:
         with pytest.raises(ConfigError, match="'ccd-padim' is called model 'padim' with features 'ccd' now"):
             Detector.fit(striped(10, 32, 32, 1), model="ccd-padim")
 
-    def test_a_network_that_gives_no_numbers_is_refused(self) -> None:
+    def test_a_network_with_nan_features_is_refused(self) -> None:
         network = Pyramid()
         torch.nn.init.constant_(network.filters.bias, torch.nan)
         with pytest.raises(TrainingError, match="features of the training images are not finite"):
             self.fit(striped(10, 32, 32, 1), features=network)
 
     @pytest.mark.parametrize("share", [-0.1, 2.0, "oats"])
-    def test_a_shrinkage_that_is_no_share_is_refused(self, share: object) -> None:
+    def test_an_illegal_shrinkage_is_refused(self, share: object) -> None:
         with pytest.raises(ConfigError, match="shrinkage"):
             self.tiny(shrinkage=share)
 
@@ -174,12 +174,12 @@ class TestPaDiM(ModelContract):
             Detector.load(saved)
         loaded = Detector.load(saved, features=Pyramid())
         assert state_bytes(loaded.model) == state_bytes(detector.model)
-        own = self.fit(images, steps=1).save(tmp_path / "own")
+        on_ccd = self.fit(images, steps=1).save(tmp_path / "on_ccd")
         with pytest.raises(ConfigError, match="stands on features 'ccd'; load it without"):
-            Detector.load(own, features=Pyramid())
+            Detector.load(on_ccd, features=Pyramid())
         assert loaded.predict_one(images[0]).score == detector.predict_one(images[0]).score
 
-    def test_features_that_are_of_no_use_are_refused(self) -> None:
+    def test_modules_without_maps_and_models_without_features_are_refused(self) -> None:
         images = striped(10, 32, 32, 1)
         with pytest.raises(ConfigError, match="must give a list of maps"):
             self.fit(images, features=nn.Conv2d(1, 8, 3))

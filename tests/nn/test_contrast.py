@@ -1,4 +1,4 @@
-"""Contrastive losses against their sums written out, the slow copy, and random views."""
+"""Contrastive losses against their written-out sums, the momentum copy, and random views."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from daad.models.mcod.momentum_encoder import follow, shadow_of
+from daad.models.mcod.momentum_encoder import momentum_copy, update_momentum
 from daad.nn.losses import info_nce, nt_xent
 from daad.nn.weak_augmentations import RandomViews
 
@@ -27,24 +27,24 @@ def test_info_nce_is_the_sum_of_its_definition() -> None:
     query, positive, negatives = (F.normalize(torch.randn(n, 4), dim=1) for n in (2, 2, 3))
     expected = 0.0
     for q, p in zip(query, positive, strict=True):
-        found = [math.exp(float(q @ other) / 0.2) for other in (p, *negatives)]
-        expected -= math.log(found[0] / sum(found)) / 2
+        exponentials = [math.exp(float(q @ other) / 0.2) for other in (p, *negatives)]
+        expected -= math.log(exponentials[0] / sum(exponentials)) / 2
     torch.testing.assert_close(float(info_nce(query, positive, negatives, 0.2)), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_shadow_has_no_parameters_gives_the_same_and_follows_by_the_momentum() -> None:
+def test_a_momentum_copy_has_no_parameters_and_moves_by_the_momentum() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2))
-    shadow = shadow_of(module)
-    assert list(shadow.parameters()) == []
+    copied = momentum_copy(module)
+    assert list(copied.parameters()) == []
     images = torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(shadow(images), module(images))
+    torch.testing.assert_close(copied(images), module(images))
     with torch.no_grad():
         module[0].weight.fill_(2.0)
-        shadow[0].weight.fill_(1.0)
-    mean = shadow[1].running_mean.clone()
-    follow(shadow, module, momentum=0.9)
-    torch.testing.assert_close(shadow[0].weight, torch.full_like(shadow[0].weight, 1.1))
-    assert torch.equal(shadow[1].running_mean, mean)
+        copied[0].weight.fill_(1.0)
+    mean = copied[1].running_mean.clone()
+    update_momentum(copied, module, momentum=0.9)
+    torch.testing.assert_close(copied[0].weight, torch.full_like(copied[0].weight, 1.1))
+    assert torch.equal(copied[1].running_mean, mean)
 
 
 def test_views_differ_from_image_to_image_and_repeat_with_the_seed() -> None:

@@ -1,11 +1,11 @@
-"""Synthetic defects for training: bounded, seeded, and as many as asked for."""
+"""Synthetic defects for training: bounded, seeded, and in the requested share of the images."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from daad.nn.corruption import LARGEST_AREA, SMALLEST_AREA, corrupt, stains
+from daad.nn.corruption import LARGEST_AREA, SMALLEST_AREA, corrupt, defect_masks
 
 
 def pictures(count: int = 64, channels: int = 1, height: int = 48, width: int = 32) -> torch.Tensor:
@@ -19,15 +19,15 @@ def test_a_share_of_zero_gives_the_images_themselves_and_draws_nothing() -> None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_corrupted_images_stay_in_range_and_the_given_ones_as_they_were(channels: int) -> None:
+def test_corrupted_images_are_in_range_and_the_originals_unchanged(channels: int) -> None:
     images = pictures(channels=channels)
-    kept = images.clone()
-    found = corrupt(images, 1.0)
-    assert torch.equal(images, kept) and found.shape == images.shape
-    assert found.min() >= 0 and found.max() <= 1
+    original = images.clone()
+    corrupted = corrupt(images, 1.0)
+    assert torch.equal(images, original) and corrupted.shape == images.shape
+    assert corrupted.min() >= 0 and corrupted.max() <= 1
 
 
-def test_about_the_share_asked_for_is_changed_and_in_a_small_part() -> None:
+def test_about_the_requested_share_of_images_has_a_small_defect() -> None:
     torch.manual_seed(0)
     images = pictures(400)
     changed = (corrupt(images, 0.5) != images).flatten(1).float().mean(dim=1)
@@ -36,18 +36,18 @@ def test_about_the_share_asked_for_is_changed_and_in_a_small_part() -> None:
 
 
 def test_the_same_seed_gives_the_same_defects() -> None:
-    found = []
+    corrupted = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        found.append(corrupt(pictures(), 0.9))
-    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+        corrupted.append(corrupt(pictures(), 0.9))
+    assert torch.equal(corrupted[0], corrupted[1]) and not torch.equal(corrupted[0], corrupted[2])
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 32), (64, 160)])
-def test_stains_have_the_area_they_are_given(shape: tuple[int, int]) -> None:
+def test_defect_masks_have_areas_within_the_limits(shape: tuple[int, int]) -> None:
     for seed in range(8):
         torch.manual_seed(seed)
-        masks = stains(torch.rand(32, 3, *shape))
+        masks = defect_masks(torch.rand(32, 3, *shape))
         area = masks.mean(dim=(1, 2, 3))
         pixel = 1 / (shape[0] * shape[1])
         assert masks.shape == (32, 1, *shape) and set(masks.unique().tolist()) == {0.0, 1.0}

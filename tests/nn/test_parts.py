@@ -29,10 +29,10 @@ def test_real_and_fake_losses_are_the_original_gan_terms() -> None:
 @pytest.mark.parametrize("sigma", [0.0, 0.8, 2.0])
 def test_blur_equals_scipy(sigma: float) -> None:
     maps = torch.rand(2, 1, 20, 24)
-    found = GaussianBlur(sigma, 20, 24)(maps)
+    blurred = GaussianBlur(sigma, 20, 24)(maps)
     radius = GaussianBlur(sigma, 20, 24).radius
     expected = [ndimage.gaussian_filter(m.numpy(), sigma, mode="mirror", radius=radius) for m in maps[:, 0]]
-    torch.testing.assert_close(found[:, 0], torch.from_numpy(np.stack(expected)))
+    torch.testing.assert_close(blurred[:, 0], torch.from_numpy(np.stack(expected)))
 
 
 def test_a_blur_wider_than_the_map_is_cut_to_it() -> None:
@@ -42,10 +42,10 @@ def test_a_blur_wider_than_the_map_is_cut_to_it() -> None:
 def test_running_moments_equal_those_of_all_maps_at_once() -> None:
     maps = torch.randn(11, 1, 4, 5) * 3 + 7
     moments = RunningMoments()
-    for part in maps.split([1, 5, 3, 2]):
-        moments.update(part)
+    for batch in maps.split([1, 5, 3, 2]):
+        moments.update(batch)
     torch.testing.assert_close(moments.mean.float(), maps.mean(dim=0))
-    torch.testing.assert_close(moments.spread().float(), maps.std(dim=0, correction=0))
+    torch.testing.assert_close(moments.std().float(), maps.std(dim=0, correction=0))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (32, 32), (64, 160), (256, 256)])
@@ -58,7 +58,7 @@ def test_the_discriminator_takes_any_size_and_gives_one_logit_an_image(shape: tu
     torch.testing.assert_close(net.classify(features), net(images))
 
 
-def test_a_batch_of_one_value_a_channel_changes_no_statistics_and_what_never_varied_is_not_scaled() -> None:
+def test_a_batch_of_one_value_a_channel_changes_no_statistics_and_a_constant_channel_is_not_scaled() -> None:
     norm, data = nn.BatchNorm2d(2), torch.rand(8, 2, 1, 1)
     data[:, 1] = 3.0
     reestimate_batch_norms(norm, norm, lambda: iter([data, data[:1]]))
@@ -67,7 +67,7 @@ def test_a_batch_of_one_value_a_channel_changes_no_statistics_and_what_never_var
     assert not norm._forward_pre_hooks and norm.momentum == 0.1
 
 
-def test_a_failure_while_statistics_are_taken_leaves_nothing_behind() -> None:
+def test_a_failure_while_statistics_are_estimated_removes_hooks_and_restores_momentum() -> None:
     norm = nn.BatchNorm2d(2)
     with pytest.raises(RuntimeError):
         reestimate_batch_norms(norm, norm, lambda: iter([torch.rand(8, 3, 4, 4)]))
@@ -78,8 +78,8 @@ def test_batch_norm_statistics_become_those_of_the_data() -> None:
     block = ConvBNReLU(1, 4)
     data = [torch.rand(8, 1, 16, 16) for _ in range(3)]
     reestimate_batch_norms(block, block, lambda: iter(data))
-    seen = block[0](torch.cat(data))
-    torch.testing.assert_close(block[1].running_mean, seen.mean(dim=(0, 2, 3)))
-    torch.testing.assert_close(block[1].running_var, seen.var(dim=(0, 2, 3)), rtol=1e-2, atol=1e-4)
+    maps = block[0](torch.cat(data))
+    torch.testing.assert_close(block[1].running_mean, maps.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(block[1].running_var, maps.var(dim=(0, 2, 3)), rtol=1e-2, atol=1e-4)
     assert not block.training
     assert block[1].momentum == 0.1

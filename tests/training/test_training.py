@@ -24,9 +24,9 @@ SHAPE = {"height": 32, "width": 32, "channels": 1, "size": "nano", "batch_size":
 def run(folder: Path, steps: int = 6, *, identity: str = "a", resume: bool = False, **options: object):
     torch.manual_seed(0)
     model = build("ae", {**SHAPE, "steps": steps})
-    place = RunFolder(folder, identity, checkpoint_every=2, resume=resume)
+    run_folder = RunFolder(folder, identity, checkpoint_every=2, resume=resume)
     images = striped(8, 32, 32, 1)
-    summary = train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true", run=place, **options)
+    summary = train(model, images, to_float, seed=0, accelerator="cpu", precision="32-true", run=run_folder, **options)
     return model, summary
 
 
@@ -36,22 +36,22 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("images", "batch"), [(10, 4), (3, 8), (1, 1), (7, 7)])
-def test_every_image_is_seen_equally_often(images: int, batch: int) -> None:
+def test_every_image_is_drawn_equally_often(images: int, batch: int) -> None:
     size = min(images, batch)
-    seen = np.concatenate([batch_indices(0, 0, step, images, batch) for step in range(images)])
-    assert (np.bincount(seen, minlength=images) == size).all()
-    first_epoch = seen[:images]
+    indices = np.concatenate([batch_indices(0, 0, step, images, batch) for step in range(images)])
+    assert (np.bincount(indices, minlength=images) == size).all()
+    first_epoch = indices[:images]
     assert sorted(first_epoch) == list(range(images))
 
 
 def test_batches_depend_on_seed_and_stage_and_on_nothing_else() -> None:
-    one = batch_indices(1, 0, 5, 50, 8)
-    assert (one == batch_indices(1, 0, 5, 50, 8)).all()
-    assert (one != batch_indices(2, 0, 5, 50, 8)).any()
-    assert (one != batch_indices(1, 1, 5, 50, 8)).any()
+    indices = batch_indices(1, 0, 5, 50, 8)
+    assert (indices == batch_indices(1, 0, 5, 50, 8)).all()
+    assert (indices != batch_indices(2, 0, 5, 50, 8)).any()
+    assert (indices != batch_indices(1, 1, 5, 50, 8)).any()
 
 
-def test_a_lone_last_image_joins_the_batch_before_it() -> None:
+def test_a_single_last_image_joins_the_batch_before_it() -> None:
     batches = ImageBatches(striped(9, 16, 16, 1), to_float, torch.device("cpu"))
     assert [len(batch) for batch in batches.in_order(4)] == [4, 5]
     assert [len(batch) for batch in batches.in_order(3)] == [3, 3, 3]
@@ -71,9 +71,9 @@ def test_the_log_has_a_row_a_step_and_term(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_step(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    run(tmp_path, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(step, 6) for step in range(1, 7)]
+    reports: list[tuple[int, int]] = []
+    run(tmp_path, progress=lambda done, total: reports.append((done, total)))
+    assert reports == [(step, 6) for step in range(1, 7)]
 
 
 class StopNow(Exception):
@@ -88,19 +88,19 @@ def stop_at(step: int):
     return progress
 
 
-def test_a_resumed_log_reads_as_if_the_run_had_never_stopped(tmp_path: Path) -> None:
+def test_a_resumed_log_equals_that_of_an_uninterrupted_run(tmp_path: Path) -> None:
     with pytest.raises(StopNow):
-        run(tmp_path / "cut", progress=stop_at(5))
-    run(tmp_path / "cut", resume=True)
-    run(tmp_path / "whole")
-    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+        run(tmp_path / "stopped", progress=stop_at(5))
+    run(tmp_path / "stopped", resume=True)
+    run(tmp_path / "uninterrupted")
+    assert rows(tmp_path / "stopped") == rows(tmp_path / "uninterrupted")
 
 
 def test_resuming_a_finished_run_trains_no_step_more(tmp_path: Path) -> None:
     first, _ = run(tmp_path)
-    seen: list[int] = []
-    second, summary = run(tmp_path, resume=True, progress=lambda done, total: seen.append(done))
-    assert seen == [] and summary.resumed_at == 6
+    steps: list[int] = []
+    second, summary = run(tmp_path, resume=True, progress=lambda done, total: steps.append(done))
+    assert steps == [] and summary.resumed_at == 6
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
@@ -118,7 +118,7 @@ def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     run(tmp_path)
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100] if content is None else content)
@@ -134,7 +134,7 @@ def test_settings_of_another_run_are_refused_through_the_detector(tmp_path: Path
         Detector.fit(images, steps=2, lambda_rec=7.0, resume=True, **options)
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "file"
     write_atomically(target, b"old")
 
@@ -151,23 +151,23 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path, monkeypatc
 def test_stages_run_in_order_with_their_hooks() -> None:
     model = build("ae", {**SHAPE, "steps": 2})
     (real,) = model.stages(8)
-    happened: list[str] = []
+    events: list[str] = []
     stages = [
         Stage(
             name,
             real.players,
             2,
             4,
-            begin=lambda batches, n=name: happened.append(f"{n} begins with {sum(map(len, batches()))}"),
-            after_step=lambda batch, n=name: happened.append(f"{n} stepped"),
-            end=lambda batches, n=name: happened.append(f"{n} ends"),
+            begin=lambda batches, n=name: events.append(f"{n} begins with {sum(map(len, batches()))}"),
+            after_step=lambda batch, n=name: events.append(f"{n} stepped"),
+            end=lambda batches, n=name: events.append(f"{n} ends"),
         )
         for name in ("one", "two")
     ]
     model.stages = lambda images: stages  # type: ignore[method-assign]
     train(model, striped(8, 32, 32, 1), to_float, seed=0, accelerator="cpu", precision="32-true")
-    assert happened == [
-        f"{n} {what}" for n in ("one", "two") for what in ("begins with 8", "stepped", "stepped", "ends")
+    assert events == [
+        f"{n} {event}" for n in ("one", "two") for event in ("begins with 8", "stepped", "stepped", "ends")
     ]
 
 
@@ -186,7 +186,7 @@ def test_tensorboard_gets_the_terms_where_it_is_installed(tmp_path: Path) -> Non
     assert [event.step for event in events.Scalars("0/generator/rec")] == list(range(6))
 
 
-def test_a_second_kill_before_the_next_checkpoint_loses_no_history(tmp_path: Path) -> None:
+def test_a_second_kill_before_the_next_checkpoint_loses_no_rows_of_the_log(tmp_path: Path) -> None:
     for step in (3, 4):
         with pytest.raises(StopNow):
             run(tmp_path, 8, resume=True, progress=stop_at(step))
@@ -203,7 +203,7 @@ def test_a_damaged_log_does_not_stop_a_resume(tmp_path: Path) -> None:
     assert [int(row["step"]) for row in rows(tmp_path)] == list(range(6))
 
 
-def test_two_fits_in_one_run_folder_are_told_apart(tmp_path: Path) -> None:
+def test_a_second_fit_in_a_run_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
     with only_one(tmp_path), pytest.raises(TrainingError, match="another fit or search is running there"):
         run(tmp_path)
     run(tmp_path)

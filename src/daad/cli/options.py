@@ -25,8 +25,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LENGTHS = ("steps", "epochs")
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-SIDES = Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())]
-FLAG = Parameter(negative=())
 OF_THE_MODEL: dict[str, tuple[Any, str]] = {  # settings of the model that have an option of their own
     "steps": (int | None, "Training steps, the dial for time. Default: the preset's."),
     "epochs": (int | None, "Passes over the images, in place of steps."),
@@ -62,7 +60,9 @@ def takes_options(
             text = "A YAML file with any of these settings; the command line goes over it."
             parameters.append(_keyword("config", Path | None, None, Parameter(help=text)))
             text = "Print all settings as YAML, as they would be used, and stop."
-            parameters.append(_keyword("print_config", bool, False, Parameter(help=text, negative=())))
+            parameters.append(
+                _keyword("print_config", bool, False, Parameter(help=text, negative=(), show_default=False))
+            )
         signature = inspect.signature(function, eval_str=True)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         taken = {p.name for p in own} | set(leave_out)
@@ -79,7 +79,9 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     text = f"{(field.description or '')[:1].upper()}{(field.description or '')[1:]}."
     text = text.replace("image_size", "--image-size")
     if kind is bool:
-        return _keyword(name, bool, default, Parameter(help=text, negative=() if default is False else None))
+        return _keyword(
+            name, bool, default, Parameter(help=text, negative=() if default is False else None, show_default=False)
+        )
     if default is not None:
         text += f" Default: {default}."
     if tuple[int, int] in get_args(kind):
@@ -90,6 +92,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 def _of_the_model(name: str) -> inspect.Parameter:
     kind, text = OF_THE_MODEL[name]
     return _keyword(name if name != "set" else "set_", kind, None, Parameter(name=f"--{name}", help=text, negative=()))
+
+
+def _flag(name: str, default: bool, text: str) -> inspect.Parameter:
+    """--NAME, and --no-NAME where it is on by default."""
+    parameter = Parameter(help=text, negative=None if default else (), show_default=False)
+    return _keyword(name, bool, default, parameter)
 
 
 def _keyword(name: str, kind: Any, default: Any, parameter: Parameter) -> inspect.Parameter:

@@ -30,8 +30,17 @@ _FILTERS = {
 class Preprocess(BaseModel):
     """Crop, channel rule, depth and size that are applied to every image alike.
 
-    `crop` is (left, top, right, bottom) as fractions of the image. `dtype` is the depth until `to_float`. With `tiles`,
-    an image is cut into these first, and every tile is preprocessed.
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        channels: of the result, at least 1.
+        dtype: the depth of the result.
+        interpolation: the filter of the resize.
+        crop: (left, top, right, bottom) in fractions of the image, in [0, 1]; None: the complete image.
+        tiles: an image is cut into these first, and every tile is preprocessed; None: it is not cut.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: a field is out of range or unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -17,9 +17,14 @@ Split = Literal["train", "test"]
 class Sample:
     """One image with its labels, as its layout states them.
 
-    `label` is 0 for normal, 1 for anomalous, None where unknown. `mask` is the ground truth of an anomalous image:
-    a file, or an array of shape (H, W) where non-zero is anomalous. `group` names what must stay on one side of a
-    split (a part, a patient, a module). `defect` is the kind of anomaly, "good" for normal images.
+    Args:
+        image: a path, the bytes of a file, an array (H, W[, C]), a tensor (C, H, W), or a PIL image.
+        name: what results call it.
+        label: 0 for normal, 1 for anomalous, None where unknown.
+        mask: the ground truth of an anomalous image: a file, or an array (H, W) where non-zero is anomalous.
+        split: train or test; None where the layout does not say.
+        group: what must stay on one side of a split, such as a part, a patient, a module.
+        defect: the kind of anomaly, "good" for normal images.
     """
 
     image: ImageSource

@@ -33,7 +33,8 @@ class LearningPlan(Settings):
     preset: str = Field("small", description="a preset of the model: small (CPU, minutes) or paper (GPU)")
     image_size: int | tuple[int, int] | None = Field(
         None,
-        description="short side of the image that the model sees, or height and width; by default the preset's",
+        description="short side of the image that the model sees, or height and width, multiples of 16; by default the "
+        "preset's, or what the features ask for",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="everything random follows from it")
     precision: Precision = Field(
@@ -108,7 +109,10 @@ class ModelPlan(LearningPlan):
         """Every setting of the model but the image's shape: the config's defaults, the preset's, the user's."""
         size = self.size()
         height, width = size if isinstance(size, tuple) else (size, size)
-        return self.config(height, width, channels).model_dump(mode="json", exclude=set(SHAPE))
+        settings = self.config(height, width, channels).model_dump(mode="json", exclude=set(SHAPE))
+        if isinstance(chosen := self.settings.get("features"), str):
+            settings["features"] = chosen  # a path or a package's name, as it was given
+        return settings
 
     def size_multiple(self) -> int:
         """What the long side of images is rounded to a multiple of."""

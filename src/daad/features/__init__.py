@@ -1,1 +1,1 @@
-"""What gives feature maps: learnt from good images, frozen, or a module of the user's own."""
+"""Feature extractors: learnt from good images, frozen, or a module of the user's own."""

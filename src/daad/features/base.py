@@ -1,4 +1,4 @@
-"""`Features`: float images in, feature maps out, with a spec that says what they are and where they come from.
+"""`Features`: float images in, feature maps out, with a spec of their strides, channels and source.
 
 images (B, C, H, W) in [0, 1] -> Features -> [maps (B, D_i, h_i, w_i)], from fine to coarse
 """
@@ -21,7 +21,7 @@ from daad.stages import ModelConfig, Stage, Trainable
 
 
 class MapShape(NamedTuple):
-    """Of one feature map."""
+    """The shape of one feature map."""
 
     channels: int
     height: int
@@ -30,8 +30,10 @@ class MapShape(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What features are: the stride of each map in image pixels, its channels, whether they are trained here, where
-    they come from, and the sha256 of weights that were trained elsewhere (None where there are none)."""
+    """Strides of the maps in image pixels, their channels, and where the features come from.
+
+    `trainable` features are trained in the fit. `sha256` is that of weights that were trained elsewhere, else None.
+    """
 
     strides: tuple[int, ...]
     channels: tuple[int, ...]
@@ -40,14 +42,14 @@ class FeatureSpec:
     sha256: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as JSON gives it back."""
+        """The spec as JSON reads it back."""
         return {**asdict(self), "strides": list(self.strides), "channels": list(self.channels)}
 
 
 class Features(Trainable):
-    """Gives feature maps, and says in `stages` how they come about: learnt, settled, or taken from elsewhere.
+    """A network that gives feature maps; `stages` are the steps that train, load or calibrate it.
 
-    Weights that are not trained here are buffers (`freeze`), so that every parameter belongs to somebody who trains it.
+    Weights that are not trained here are buffers (`freeze`), so that every parameter belongs to a player.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
@@ -65,33 +67,33 @@ class Features(Trainable):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Where the features come from, for people."""
+        """Where the features come from, in words."""
 
     @property
     def sha256(self) -> str | None:
-        """The hash of weights that were trained elsewhere. A stopped training goes on only with the same ones."""
+        """The hash of weights that were trained elsewhere. A stopped training resumes only with the same ones."""
         return None
 
     @classmethod
     def for_judging(cls, config: ModelConfig) -> Features:
-        """The features without what only their training needs."""
+        """The features without the parts that only their training needs."""
         return cls(config)
 
     @classmethod
     def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
-        """A user's settings with what follows from the name, path or module `chosen` that they were asked for by."""
+        """A user's settings, completed by what follows from `chosen`, the name, path or module that the user gave."""
         return dict(settings)
 
     def stages(self, images: int) -> list[Stage]:
-        """How the features come about, before anything is learnt on them."""
+        """The stages that come before those of the model on the features."""
         return []
 
     def shapes(self) -> list[MapShape]:
-        """The maps of one image of the config's size. ConfigError where the network cannot take such images."""
+        """The shapes of the maps of one image of the config's size. ConfigError where the network cannot take it."""
         return map_shapes(self, self.config.channels, self.config.height, self.config.width)
 
     def spec(self) -> FeatureSpec:
-        """What these features are."""
+        """Strides, channels and source of these features."""
         shapes = self.shapes()
         strides = tuple(round(self.config.height / shape.height) for shape in shapes)
         channels = tuple(shape.channels for shape in shapes)
@@ -99,11 +101,11 @@ class Features(Trainable):
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Make the module's parameters buffers, in place: saved and moved with it, but trained by nobody."""
-    for part in module.modules():
-        for name, parameter in list(part._parameters.items()):
-            del part._parameters[name]
-            part.register_buffer(name, None if parameter is None else parameter.detach())
+    """Turn the module's parameters into buffers, in place: saved and moved with it, but not trained."""
+    for submodule in module.modules():
+        for name, parameter in list(submodule._parameters.items()):
+            del submodule._parameters[name]
+            submodule.register_buffer(name, None if parameter is None else parameter.detach())
     return module.eval()
 
 
@@ -117,20 +119,29 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def map_shapes(network: nn.Module, channels: int, height: int, width: int) -> list[MapShape]:
-    """The shape of each map that a network gives for one image: found without computing anything, or where a network
-    cannot do that, from one black image. ConfigError for what gives no maps of such images."""
+    """The shapes of a network's maps of one image: on the meta device, or where that fails, from one black image.
+
+    Args:
+        network: images (B, C, H, W) -> list of maps (B, D, h, w).
+        channels: C.
+        height: H in pixels.
+        width: W in pixels.
+
+    Raises:
+        ConfigError: where the network fails on such images, or gives no list of maps.
+    """
     shape = (1, channels, height, width)
     try:
         maps = copy.deepcopy(network).to("meta").eval()(torch.empty(shape, device="meta"))
-    except Exception:  # anything may happen in a network of the user's own
+    except Exception:  # the user's own network may raise anything
         maps = _maps_of_black(copy.deepcopy(network).eval(), torch.zeros(shape))
     if not is_list_of_maps(maps):
         raise ConfigError("the features must give a list of maps (B, D, h, w), from fine to coarse")
-    return [MapShape(*each.shape[1:]) for each in maps]
+    return [MapShape(*feature_map.shape[1:]) for feature_map in maps]
 
 
 def is_list_of_maps(maps: Any) -> bool:
-    """Whether a network's answer is a list of maps (B, D, h, w)."""
+    """Whether a network's output is a list of maps (B, D, h, w)."""
     return isinstance(maps, Sequence) and bool(maps) and all(isinstance(m, Tensor) and m.ndim == 4 for m in maps)
 
 

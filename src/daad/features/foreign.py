@@ -1,7 +1,7 @@
-"""Features of timm and torchvision networks, where those packages are installed: daad brings neither, nor weights.
+"""Features of timm and torchvision networks, `timm/resnet18` or `torchvision/resnet18`, where these are installed.
 
-`timm/resnet18` or `torchvision/resnet18`. Weights come from a safetensors file (`weights`), or with `pretrained` from
-wherever the package fetches them, which needs its network access.
+daad installs neither of them, and ships no weights. Weights come from a safetensors file (`weights`). With
+`pretrained` the package downloads them itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")  # of torchvision's residual n
 
 
 class ForeignConfig(ModelConfig):
-    """Which network, and where its weights come from."""
+    """The network, and where its weights come from."""
 
     network: str = Field("", description="package/name, such as timm/resnet18 or torchvision/resnet18")
     pretrained: bool = Field(True, description="let the package fetch its own weights, where no file is given")
@@ -38,7 +38,7 @@ class ForeignConfig(ModelConfig):
 
 
 class ForeignFeatures(Features):
-    """The maps of the network's stages, frozen. Grey images become grey colours; of other channels the mean does."""
+    """The maps of the network's stages, frozen. Images without three channels are averaged over them to a grey RGB."""
 
     Config: ClassVar[type[ModelConfig]] = ForeignConfig
     presets: ClassVar[Mapping[str, Preset]] = {"small": Preset(224), "paper": Preset(224)}
@@ -47,7 +47,7 @@ class ForeignFeatures(Features):
     def __init__(self, config: ForeignConfig) -> None:
         super().__init__(config)
         package, _, name = config.network.partition("/")
-        self.network = freeze(_make(package, name, pretrained=False))
+        self.network = freeze(_create_network(package, name, pretrained=False))
         self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).reshape(1, 3, 1, 1), persistent=False)
 
@@ -56,21 +56,21 @@ class ForeignFeatures(Features):
 
     @classmethod
     def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
-        """With the name of the network, and the hash of the weights file where one is given."""
+        """Adds the name of the network, and the hash of the weights file where one is given."""
         weights = settings.get("weights")
         if weights is None:
             return {**settings, "network": chosen}
-        sha256 = hashlib.sha256(_content(weights, settings.get("sha256"))).hexdigest()
+        sha256 = hashlib.sha256(_read_weights(weights, settings.get("sha256"))).hexdigest()
         return {**settings, "network": chosen, "sha256": sha256}
 
     def train(self, mode: bool = True) -> ForeignFeatures:
-        """Its batch statistics stay as they were learnt."""
+        """Stay in evaluation mode: the batch statistics are frozen."""
         super().train(False)
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        coloured = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-        maps: Any = self.network((coloured - self.mean) / self.deviation)
+        rgb = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+        maps: Any = self.network((rgb - self.mean) / self.deviation)
         return list(maps)
 
     @property
@@ -82,22 +82,22 @@ class ForeignFeatures(Features):
         return self.config.sha256
 
     def stages(self, images: int) -> list[Stage]:
-        return [Stage("features", begin=self.take_over)] if self.config.weights or self.config.pretrained else []
+        return [Stage("features", begin=self.load_weights)] if self.config.weights or self.config.pretrained else []
 
-    def take_over(self, batches: Batches) -> None:
+    def load_weights(self, batches: Batches) -> None:
         """Load the weights, from the file or by the package."""
         package, _, name = self.config.network.partition("/")
         if self.config.weights is None:
-            self.network.load_state_dict(_make(package, name, pretrained=True).state_dict())
+            self.network.load_state_dict(_create_network(package, name, pretrained=True).state_dict())
             return
         try:
-            self.network.load_state_dict(parse_tensors(_content(self.config.weights, self.config.sha256)))
+            self.network.load_state_dict(parse_tensors(_read_weights(self.config.weights, self.config.sha256)))
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise ArtifactError(f"{self.config.weights}: does not fit {self.config.network} ({reason})") from None
 
 
-def _content(path: str, sha256: str | None) -> bytes:
+def _read_weights(path: str, sha256: str | None) -> bytes:
     try:
         if Path(path).stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: larger than the {MAX_FILE_BYTES} bytes allowed")
@@ -109,7 +109,7 @@ def _content(path: str, sha256: str | None) -> bytes:
     return content
 
 
-def _make(package: str, name: str, *, pretrained: bool) -> nn.Module:
+def _create_network(package: str, name: str, *, pretrained: bool) -> nn.Module:
     """A network whose forward gives a list of maps."""
     if package not in PACKAGES:
         raise ConfigError(f"features {package}/{name}: known packages are {', '.join(PACKAGES)}")
@@ -121,12 +121,12 @@ def _make(package: str, name: str, *, pretrained: bool) -> nn.Module:
         if package == "timm":
             net: nn.Module = module.create_model(name, pretrained=pretrained, features_only=True)
             return net
-        return _Stages(module.get_model(name, weights="DEFAULT" if pretrained else None))
+        return _ResNetStages(module.get_model(name, weights="DEFAULT" if pretrained else None))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ConfigError(f"features {package}/{name}: {package} cannot make this network ({error})") from None
 
 
-class _Stages(nn.Module):
+class _ResNetStages(nn.Module):
     """A torchvision residual net, cut into its stages."""
 
     def __init__(self, net: Any) -> None:
@@ -137,8 +137,7 @@ class _Stages(nn.Module):
         self.parts = nn.ModuleList(getattr(net, name) for name in STAGES)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps, found = self.stem(images), []
-        for part in self.parts:
-            maps = part(maps)
-            found.append(maps)
-        return found
+        maps = [self.stem(images)]
+        for stage in self.parts:
+            maps.append(stage(maps[-1]))
+        return maps[1:]

@@ -20,18 +20,20 @@ from daad.features.base import Features, freeze
 from daad.presets import Preset
 from daad.stages import Batches, ModelConfig, Stage
 
-SIDE = 224  # the short side that it was trained at
+SIDE = 224  # short side of its training images
 MULTIPLE = 32
-MIDDLE, RANGE = 127 / 255, 128 / 255
-AT_ONCE = 64  # images; small ones grow to `side`, and 1,000 patches would take 10 GiB
+MEAN, DEVIATION = 127 / 255, 128 / 255
+AT_ONCE = 64  # images a pass; small ones are enlarged to `side`, and 1,000 patches would take 10 GiB
 
 
 class Lite0Network(nn.Module):
     """Images (B, C, H, W) in [0, 1] -> the last maps at strides 4, 8, 16 and 32 (24, 40, 112 and 320 channels).
 
-    Grey images are shown as grey colours; of other channels the mean is. Images are first brought to about `side` on
-    the short side. The weights are frozen. Raises ConfigError where the packages are not installed.
-    `pretrained=False` leaves them to be loaded.
+    Images without three channels are averaged over them to a grey RGB. Images are first resized to about `side` on the
+    short side. The weights are frozen; with `pretrained=False` they are random and can be loaded later.
+
+    Raises:
+        ConfigError: where the packages are not installed.
     """
 
     def __init__(self, side: int = SIDE, *, pretrained: bool = True) -> None:
@@ -45,21 +47,21 @@ class Lite0Network(nn.Module):
         freeze(self)
 
     def train(self, mode: bool = True) -> Lite0Network:
-        """Batch statistics stay those of ImageNet."""
+        """Stay in evaluation mode: the batch statistics are those of ImageNet."""
         super().train(False)
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         if torch.compiler.is_exporting() or len(images) <= AT_ONCE:
             return self._maps(images)
-        parts = [self._maps(images[i : i + AT_ONCE]) for i in range(0, len(images), AT_ONCE)]
-        return [torch.cat(level) for level in zip(*parts, strict=True)]
+        chunks = [self._maps(images[i : i + AT_ONCE]) for i in range(0, len(images), AT_ONCE)]
+        return [torch.cat(level) for level in zip(*chunks, strict=True)]
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         short = min(images.shape[-2:])
         size = [max(1, round(length * self.side / short / MULTIPLE)) * MULTIPLE for length in images.shape[-2:]]
-        coloured = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-        x = self.stem((F.interpolate(coloured, size, mode="bilinear", align_corners=False) - MIDDLE) / RANGE)
+        rgb = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+        x = self.stem((F.interpolate(rgb, size, mode="bilinear", align_corners=False) - MEAN) / DEVIATION)
         maps = [x]
         for block in self.blocks:
             x = block(x)
@@ -70,16 +72,16 @@ class Lite0Network(nn.Module):
 
 
 class Lite0Config(ModelConfig):
-    """At what size the network sees images, and which weights it has."""
+    """The network's input size, and the hash of its weights."""
 
     side: int = Field(
-        SIDE, ge=MULTIPLE, le=4096, description="short side, in pixels, that images are brought to inside"
+        SIDE, ge=MULTIPLE, le=4096, description="short side, in pixels, that the network resizes images to"
     )
     sha256: str | None = Field(None, description="of the weights' file")
 
 
 class Lite0(Features):
-    """The network as features: maps at strides 4, 8, 16 and 32 of the image as the network sees it."""
+    """The network as features: maps at strides 4, 8, 16 and 32 of its resized input."""
 
     Config: ClassVar[type[ModelConfig]] = Lite0Config
     presets: ClassVar[Mapping[str, Preset]] = {"small": Preset(SIDE), "paper": Preset(SIDE)}
@@ -91,11 +93,11 @@ class Lite0(Features):
 
     @classmethod
     def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
-        """With the hash of the weights' file."""
+        """Adds the hash of the weights file."""
         return {**settings, "sha256": hashlib.sha256(_weights_file().read_bytes()).hexdigest()}
 
     def train(self, mode: bool = True) -> Lite0:
-        """Batch statistics stay those of ImageNet."""
+        """Stay in evaluation mode: the batch statistics are those of ImageNet."""
         super().train(False)
         return self
 
@@ -112,9 +114,9 @@ class Lite0(Features):
         return self.config.sha256
 
     def stages(self, images: int) -> list[Stage]:
-        return [Stage("features", begin=self.take_over)]
+        return [Stage("features", begin=self.load_weights)]
 
-    def take_over(self, batches: Batches) -> None:
+    def load_weights(self, batches: Batches) -> None:
         """Load the weights."""
         device = next(self.network.buffers()).device
         self.network.load_state_dict(Lite0Network(self.config.side).state_dict())

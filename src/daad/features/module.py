@@ -1,6 +1,6 @@
-"""A module of the user's own as features: any that gives a list of maps. A copy of it is used, as it is.
+"""A module of the user's own as features: any that gives a list of maps. A frozen copy of it is used.
 
-Its weights are stored in a detector, its code is not: it is asked for again when the detector is loaded.
+Its weights are stored in a detector, its code is not. So `Detector.load` needs the module again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from daad.errors import ConfigError
 from daad.features.base import Features, freeze, state_sha256
 from daad.stages import ModelConfig
 
-HOW = (
+NO_NETWORK = (
     "features 'module' are a network of your own: give it to Detector.fit(..., features=NETWORK) and again to "
     "Detector.load(..., features=NETWORK)"
 )
@@ -27,12 +27,12 @@ class ModuleFeatures(Features):
     def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
         super().__init__(config)
         if network is None:
-            raise ConfigError(HOW)
+            raise ConfigError(NO_NETWORK)
         self.network = freeze(copy.deepcopy(network))
         self._name = type(network).__name__
 
     def train(self, mode: bool = True) -> ModuleFeatures:
-        """Its batch statistics stay as they are."""
+        """Stay in evaluation mode: the batch statistics are frozen."""
         super().train(False)
         return self
 

@@ -1,6 +1,6 @@
-"""Features of a network that learnt nothing: a ResNet as it was drawn, its batch statistics those of the good images.
+"""Features of an untrained ResNet: random weights, batch statistics of the good images.
 
-A trivial baseline of feature learning, and in seconds.
+A trivial baseline of feature learning that takes seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from daad.features.base import Features, freeze
-from daad.features.resnet import ResNet, resnet_of
+from daad.features.resnet import ResNet, build_resnet
 from daad.nn.convs import reestimate_batch_norms
 from daad.stages import Batches, ModelConfig, Stage
 
@@ -18,7 +18,7 @@ class RandomFeatures(Features):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.network: ResNet = freeze(resnet_of(config.size, config.channels))  # type: ignore[assignment]
+        self.network: ResNet = freeze(build_resnet(config.size, config.channels))  # type: ignore[assignment]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.network(images)
@@ -29,8 +29,8 @@ class RandomFeatures(Features):
         return "a ResNet as it was drawn from the seed"
 
     def stages(self, images: int) -> list[Stage]:
-        return [Stage("features", end=self.settle)]
+        return [Stage("features", end=self.reestimate_statistics)]
 
-    def settle(self, batches: Batches) -> None:
+    def reestimate_statistics(self, batches: Batches) -> None:
         """Batch statistics over all training images."""
         reestimate_batch_norms(self.network, self.network, batches)

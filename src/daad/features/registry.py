@@ -1,6 +1,6 @@
-"""The features by name. Adding some is one line here; nothing is imported until they are asked for.
+"""The features by name. A new entry is one line here; a module is imported when its features are built.
 
-A name of the list, a network `timm/NAME` or `torchvision/NAME`, the path of a saved detector, or a module.
+A user gives a name of the list, a network `timm/NAME` or `torchvision/NAME`, the path of a saved detector, or a module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where features live and what they are, as data."""
+    """The location of a class of features, and one line on what it is."""
 
     location: str
     summary: str
@@ -38,12 +38,12 @@ FEATURES: dict[str, Entry] = {
     "foreign": Entry("daad.features.foreign:ForeignFeatures", "timm/NAME or torchvision/NAME, where that is installed"),
     "module": Entry("daad.features.module:ModuleFeatures", "a module of your own (Python only)"),
 }
-BY_PATH_OR_NAME = ("saved", "foreign", "module")  # chosen by what is given, not by these names
+BY_PATH_OR_NAME = ("saved", "foreign", "module")  # chosen by a path, a network's name or a module, not by these names
 PACKAGES = ("timm/", "torchvision/")
 
 
 def features_class(name: str) -> type[Features]:
-    """The class of registered features; ConfigError with the nearest name for unknown ones."""
+    """The class of registered features; ConfigError with the closest name for unknown ones."""
     if name not in FEATURES:
         known = ", ".join(key for key in FEATURES if key not in BY_PATH_OR_NAME)
         raise ConfigError(
@@ -51,12 +51,12 @@ def features_class(name: str) -> type[Features]:
             "path of a saved detector"
         )
     module, _, attribute = FEATURES[name].location.partition(":")
-    found: type[Features] = getattr(importlib.import_module(module), attribute)
-    return found
+    cls: type[Features] = getattr(importlib.import_module(module), attribute)
+    return cls
 
 
 def kind_of_features(chosen: Any) -> str:
-    """The registered name of what a user gave as features: a name, a path, or a module. ConfigError for others."""
+    """The registered name of features that a user gave as a name, a path, or a module. ConfigError for others."""
     if not isinstance(chosen, str):
         if not callable(chosen):
             raise ConfigError(f"features {chosen!r}: give a name, the path of a saved detector, or a torch module")
@@ -72,7 +72,7 @@ def kind_of_features(chosen: Any) -> str:
 
 
 def build_features(name: str, settings: Mapping[str, Any], network: nn.Module | None = None) -> Features:
-    """Features by their registered name, from all their settings; `network` for those of a module."""
+    """Features by their registered name and all their settings; `network` for features `module`."""
     cls = features_class(name)
     config = cls.Config.make(**settings)
     if name == "module":

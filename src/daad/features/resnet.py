@@ -1,7 +1,7 @@
-"""A residual net that gives the maps of its four stages, as feature detectors want them.
+"""A residual net that gives the maps of its four stages.
 
 Source: He et al., Deep Residual Learning, CVPR 2016. With `stem_stride` 1, two blocks a stage and widths 64 to 512 it
-is the ResNet18 in the layout for small images that CCD's released code trains (3 x 3 stem, no max-pooling).
+is a ResNet18 for small images (3 x 3 stem, no max-pooling). CCD's released code trains that layout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEM_STRIDE: Mapping[Size, int] = {"nano": 2, "small": 2, "paper": 1}
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride), 0 or more."""
+    """Two 3 x 3 convolutions and a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride), 0 or more."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -37,14 +37,22 @@ class BasicBlock(nn.Module):
         self.shortcut = None if same else nn.Sequential(Shortcut(inputs, outputs, stride), nn.BatchNorm2d(outputs))
 
     def forward(self, maps: Tensor) -> Tensor:
-        beside = maps if self.shortcut is None else self.shortcut(maps)
-        changed = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(maps)))))
-        return F.relu(changed + beside)
+        shortcut = maps if self.shortcut is None else self.shortcut(maps)
+        residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(maps)))))
+        return F.relu(residual + shortcut)
 
 
 class ResNet(nn.Module):
-    """Images (B, C, H, W) -> the maps of four stages, each half the size of the one before; the first is at
-    1 / `stem_stride`. Odd sides are rounded up."""
+    """Images (B, C, H, W) -> the maps of four stages, from fine to coarse.
+
+    Every stage but the first halves the map; odd sides are rounded up.
+
+    Args:
+        channels: C of the images.
+        widths: channels of the four maps.
+        blocks: residual blocks a stage.
+        stem_stride: stride of the first map in image pixels.
+    """
 
     def __init__(self, channels: int, widths: Sequence[int], blocks: int, stem_stride: int) -> None:
         super().__init__()
@@ -66,6 +74,6 @@ class ResNet(nn.Module):
         return maps[1:]
 
 
-def resnet_of(size: Size, channels: int) -> ResNet:
-    """The network of a size, for images of so many channels."""
+def build_resnet(size: Size, channels: int) -> ResNet:
+    """The network of a size, for images with this number of channels."""
     return ResNet(channels, WIDTHS[size], BLOCKS[size], STEM_STRIDE[size])

@@ -1,4 +1,4 @@
-"""Features of a saved detector, frozen: learnt once, used again. Every file goes through the one hashed reader."""
+"""Features of a saved detector, frozen. Every file is read by the artifact reader, which checks its hash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREFIX = "features."
 
 
 class SavedConfig(ModelConfig):
-    """Where features were taken from, and how to build them without looking there again."""
+    """The source of the features, and how to build them without reading it again."""
 
     path: str = Field("", description="the detector they were taken from")
     sha256: str = Field("", description="of its weights file")
@@ -46,23 +46,27 @@ class SavedFeatures(Features):
 
     @classmethod
     def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
-        """Raises ConfigError for a detector without features of its own, or of other images; ArtifactError for one that
-        is damaged or was changed."""
+        """Adds path, hash, features and their settings of the saved detector.
+
+        Raises:
+            ConfigError: for a detector without features of its own, or of images with other channels.
+            ArtifactError: for a detector that is damaged or was changed.
+        """
         manifest, _ = read_features(chosen)
         config = manifest.config
-        of, own = config["features"], config["feature_settings"]
-        if of == "saved":  # taken over from another: what counts is the network and the weights
-            of, own = own["of"], own["settings"]
+        of, of_settings = config["features"], config["feature_settings"]
+        if of == "saved":  # saved features of saved features: the original network and its weights
+            of, of_settings = of_settings["of"], of_settings["settings"]
         if config["channels"] != channels:
             raise ConfigError(
                 f"features {chosen!r} were learnt from images with {config['channels']} channels, and these have "
                 f"{channels}; give images of that kind, or learn the features anew"
             )
         sha256 = manifest.files[WEIGHTS].sha256
-        return {**settings, "path": chosen, "sha256": sha256, "of": of, "settings": own}
+        return {**settings, "path": chosen, "sha256": sha256, "of": of, "settings": of_settings}
 
     def train(self, mode: bool = True) -> SavedFeatures:
-        """Its batch statistics stay as they were."""
+        """Stay in evaluation mode: the batch statistics are frozen."""
         super().train(False)
         return self
 
@@ -79,28 +83,28 @@ class SavedFeatures(Features):
         return self.config.sha256
 
     def stages(self, images: int) -> list[Stage]:
-        return [Stage("features", begin=self.take_over)]
+        return [Stage("features", begin=self.load_weights)]
 
-    def take_over(self, batches: Batches) -> None:
-        """Read the weights."""
+    def load_weights(self, batches: Batches) -> None:
+        """Read the weights from the saved detector."""
         manifest, weights = read_features(self.config.path)
         if manifest.files[WEIGHTS].sha256 != self.config.sha256:
             raise ArtifactError(f"{self.config.path}: was changed since this fit began; fit again")
-        needed = self.network.state_dict()
-        self.network.load_state_dict({name: torch.from_numpy(weights[name].copy()) for name in needed})
+        names = self.network.state_dict()
+        self.network.load_state_dict({name: torch.from_numpy(weights[name].copy()) for name in names})
 
 
 def read_features(path: str) -> tuple[Manifest, Arrays]:
-    """A detector's manifest, and the weights of its features by their names in the features' own network."""
-    place = Path(path)
-    if place.name == WEIGHTS and (place.parent / MANIFEST).is_file():
-        place = place.parent
-    manifest, weights, _ = read_artifact(place, Manifest)
+    """A detector's manifest, and the weights of its features by their names in the features' state dict."""
+    artifact = Path(path)
+    if artifact.name == WEIGHTS and (artifact.parent / MANIFEST).is_file():
+        artifact = artifact.parent
+    manifest, weights, _ = read_artifact(artifact, Manifest)
     prefix = PREFIX + ("network." if manifest.config.get("features") == "saved" else "")
-    own = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
-    if not own or manifest.config.get("features") == "module":
+    feature_weights = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+    if not feature_weights or manifest.config.get("features") == "module":
         raise ConfigError(
             f"features {path!r}: this detector has no features that another could stand on; give one of a model on "
             "features, such as padim, that did not stand on a module of your own"
         )
-    return manifest, own
+    return manifest, feature_weights

@@ -1,4 +1,4 @@
-"""Strong augmentations a_0 to a_3: four distributions made of one, which a network has to tell apart.
+"""Strong augmentations a_0 to a_3: they turn one distribution of images into four, which a network classifies.
 
 Source: CCD (Tian et al., MICCAI 2021), section 2, and the authors' released code, which chose cutperm.
 """
@@ -14,42 +14,42 @@ from torch import Tensor
 
 Strong = Literal["cutperm", "rotate", "cutout", "noise"]
 CLASSES = 4
-HOLE = 4  # the short side in sides of a hole
+HOLE = 4  # the side of a hole is the short side divided by this
 VARIANCE = 0.05
 
 
 def distributions(images: Tensor, kind: Strong) -> Tensor:
-    """Images (B, C, H, W) in [0, 1] -> (4, B, C, H, W): a_k of every image at place k; a_0 changes nothing."""
-    return torch.stack([SETS[kind](images, k) for k in range(CLASSES)])
+    """Images (B, C, H, W) in [0, 1] -> (4, B, C, H, W): a_k of every image at index k; a_0 is the identity."""
+    return torch.stack([AUGMENTATIONS[kind](images, k) for k in range(CLASSES)])
 
 
 def cut_and_permute(images: Tensor, k: int) -> Tensor:
-    """k // 2 swaps the upper and the lower half, k % 2 the left and the right. On even sides, twice is the identity."""
+    """k // 2 swaps the upper and the lower half, k % 2 the left and the right. On even sides it is its own inverse."""
     height, width = images.shape[-2:]
     return images.roll((k // 2 * (height // 2), k % 2 * (width // 2)), dims=(2, 3))
 
 
 def rotate(images: Tensor, k: int) -> Tensor:
-    """k quarter turns; an image that is not square is brought back to its shape."""
-    turned = torch.rot90(images, k, dims=(2, 3))
-    if turned.shape == images.shape:
-        return turned
-    return F.interpolate(turned, images.shape[-2:], mode="bilinear", align_corners=False)
+    """k quarter turns; an image that is not square is resized to its shape."""
+    rotated = torch.rot90(images, k, dims=(2, 3))
+    if rotated.shape == images.shape:
+        return rotated
+    return F.interpolate(rotated, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def cut_out(images: Tensor, k: int) -> Tensor:
-    """k square holes, a quarter of the short side each, anywhere, in the image's mean colour."""
+    """k square holes of a quarter of the short side, at random positions, in the image's mean colour."""
     count, _, height, width = images.shape
     side = max(1, min(height, width) // HOLE)
-    found, mean = images, images.mean(dim=(2, 3), keepdim=True)
+    erased, mean = images, images.mean(dim=(2, 3), keepdim=True)
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     for _ in range(k):
         top = torch.randint(height - side + 1, (count, 1), device=images.device)
         left = torch.randint(width - side + 1, (count, 1), device=images.device)
-        across = (rows >= top) & (rows < top + side)  # (B, H)
-        along = (columns >= left) & (columns < left + side)  # (B, W)
-        found = torch.where((across[:, :, None] & along[:, None, :])[:, None], mean, found)
-    return found
+        hole_rows = (rows >= top) & (rows < top + side)  # (B, H)
+        hole_columns = (columns >= left) & (columns < left + side)  # (B, W)
+        erased = torch.where((hole_rows[:, :, None] & hole_columns[:, None, :])[:, None], mean, erased)
+    return erased
 
 
 def add_noise(images: Tensor, k: int) -> Tensor:
@@ -57,15 +57,15 @@ def add_noise(images: Tensor, k: int) -> Tensor:
     if k == 0:
         return images
     if k == 3:
-        drawn = torch.rand_like(images[:, :1])
-        salted = torch.where(drawn < VARIANCE / 2, torch.zeros_like(images), images)
-        return torch.where(drawn > 1 - VARIANCE / 2, torch.ones_like(images), salted)
+        uniform = torch.rand_like(images[:, :1])
+        peppered = torch.where(uniform < VARIANCE / 2, torch.zeros_like(images), images)
+        return torch.where(uniform > 1 - VARIANCE / 2, torch.ones_like(images), peppered)
     noise = VARIANCE**0.5 * torch.randn_like(images)
     noisy: Tensor = images + (noise if k == 1 else images * noise)
     return noisy.clamp(0, 1)
 
 
-SETS: dict[Strong, Callable[[Tensor, int], Tensor]] = {
+AUGMENTATIONS: dict[Strong, Callable[[Tensor, int], Tensor]] = {
     "cutperm": cut_and_permute,
     "rotate": rotate,
     "cutout": cut_out,

@@ -40,8 +40,8 @@ SMALL: Mapping[str, Any] = {
     "standardise": True,
     "detail_sigma": 4.0,
 }
-SPREAD_FLOOR = 0.1  # share of the mean spread added everywhere, so that a place without any does not shout
-SMALLEST_SPREAD = 1e-8
+DEVIATION_FLOOR = 0.1  # share of the mean deviation added at every pixel, so that constant pixels do not dominate
+SMALLEST_DEVIATION = 1e-8
 
 
 class ReconstructionConfig(TrainedConfig):
@@ -54,15 +54,17 @@ class ReconstructionConfig(TrainedConfig):
         "mean", description="image score from the error map: mean of it (the paper), or maximum of it smoothed"
     )
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
-    standardise: bool = Field(False, description="measure the map, place by place, in spreads over the training images")
+    standardise: bool = Field(
+        False, description="standardise the map at every pixel by mean and deviation over the training images"
+    )
     detail_sigma: float = Field(
         0.0,
         ge=0,
         le=64,
-        description="judge also the error less its Gaussian mean over so many model pixels, which is light; 0: off",
+        description="also score the error less its Gaussian mean of this sigma in model pixels, its lighting; 0: off",
     )
     corruption: float = Field(
-        0.0, ge=0, le=1, description="share of training images that get a synthetic defect, to be rebuilt without it"
+        0.0, ge=0, le=1, description="share of training images with a synthetic defect, to be reconstructed without it"
     )
 
     @model_validator(mode="after")
@@ -71,7 +73,9 @@ class ReconstructionConfig(TrainedConfig):
             if length % MULTIPLE:
                 raise ConfigError(f"{name} {length} must be a multiple of {MULTIPLE}; nearest: {_nearest(length)}")
         if self.detail_sigma and not self.standardise:
-            raise ConfigError("detail_sigma needs standardise: two error maps are compared in units of their spread")
+            raise ConfigError(
+                "detail_sigma needs standardise: two error maps are compared in units of their deviations"
+            )
         if self.widths is not None and (len(self.widths) != LEVELS + 1 or min(self.widths) < 1):
             raise ConfigError(f"widths needs {LEVELS + 1} positive numbers, F0 to F4; found {self.widths}")
         return self
@@ -87,7 +91,7 @@ class ReconstructionConfig(TrainedConfig):
 
 
 class Reconstructor(AnomalyModel):
-    """Shared body of the family: a generator, the reconstruction loss, and the score from the error map."""
+    """Base of the family: a generator, the reconstruction loss, and the score from the error map."""
 
     config: ReconstructionConfig
     usual_error: Tensor
@@ -100,11 +104,12 @@ class Reconstructor(AnomalyModel):
         self.slow = GaussianBlur(config.detail_sigma, config.height, config.width)
         if config.standardise:
             shape = (1, 2 if config.detail_sigma else 1, config.height, config.width)
-            self.register_buffer("usual_error", torch.zeros(shape))  # mean and spread of the error maps at each place
-            self.register_buffer("usual_spread", torch.ones(shape))  # over the training images
+            # mean and deviation of the error maps at every pixel, over the training images
+            self.register_buffer("usual_error", torch.zeros(shape))
+            self.register_buffer("usual_spread", torch.ones(shape))
 
     def reconstruct(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The reconstruction and the model's own weighted terms beside L_rec."""
+        """The reconstruction, and the model's weighted loss terms besides L_rec."""
         return self.generator(images), {}
 
     def forward(self, images: Tensor) -> Output:
@@ -112,13 +117,16 @@ class Reconstructor(AnomalyModel):
         maps = self.error_maps(images, rebuilt)
         if self.config.standardise:
             maps = (maps - self.usual_error) / self.usual_spread
-        found = maps.amax(dim=1)
-        of_image = squared_error_map(images, rebuilt).mean(dim=(1, 2, 3))
-        return Output(found.amax(dim=(1, 2)) if self.config.reduction == "max" else of_image, found, rebuilt)
+        anomaly_map = maps.amax(dim=1)
+        mean_error = squared_error_map(images, rebuilt).mean(dim=(1, 2, 3))  # R(x)
+        score = anomaly_map.amax(dim=(1, 2)) if self.config.reduction == "max" else mean_error
+        return Output(score, anomaly_map, rebuilt)
 
     def error_maps(self, images: Tensor, rebuilt: Tensor) -> Tensor:
-        """The smoothed squared error (B, 1, H, W), and with `detail_sigma` that of the error less its slow part as a
-        second channel: a good image in another light is off by a little everywhere, a defect in one place."""
+        """The smoothed squared error (B, 1, H, W); with `detail_sigma` a second channel, that of the high-pass error.
+
+        A good image under other lighting has a small error everywhere; a defect has its error at one position.
+        """
         maps = [squared_error_map(images, rebuilt)]
         if self.config.detail_sigma:
             error = images - rebuilt
@@ -127,7 +135,7 @@ class Reconstructor(AnomalyModel):
         return smoothed
 
     def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """L_rec, and the model's own terms."""
+        """L_rec, and the terms of `reconstruct`."""
         rebuilt, terms = self.reconstruct(corrupt(images, self.config.corruption))
         return {"rec": self.config.lambda_rec * squared_error_per_image(images, rebuilt.float()).mean(), **terms}
 
@@ -136,24 +144,27 @@ class Reconstructor(AnomalyModel):
         check_batch_statistics(config, images)
         player = Player("generator", list(self.generator.parameters()), partial(adam, config), self.loss)
         steps = config.training_steps(images)
-        return [Stage("reconstruct", [player], steps, config.batch_size, end=self.settle)]
+        return [Stage("reconstruct", [player], steps, config.batch_size, end=self.finalise)]
 
-    def settle(self, batches: Batches) -> None:
-        """Re-estimate batch-norm statistics over all training images: the running ones lag behind the weights."""
+    def finalise(self, batches: Batches) -> None:
+        """Re-estimate batch statistics over all training images, then the moments of the error maps.
+
+        The running statistics lag behind the weights.
+        """
         reestimate_batch_norms(self.generator, self.generator, batches)
         if self.config.standardise:
             self._standardise(batches)
 
     @torch.no_grad()
     def _standardise(self, batches: Batches) -> None:
-        """Learn where good images are hard to rebuild: edges and bright places, which a raw error always points at."""
-        maps = RunningMoments()
+        """Mean and deviation of the error maps: raw errors are large at edges and bright pixels of good images too."""
+        moments = RunningMoments()
         for images in batches():
-            maps.update(self.error_maps(images, self.generator(images)))
-        spread = maps.spread()
-        self.usual_error.copy_(maps.mean)
-        floor = spread.mean(dim=(1, 2), keepdim=True).clamp_min(SMALLEST_SPREAD)  # of each map
-        self.usual_spread.copy_(spread + SPREAD_FLOOR * floor)
+            moments.update(self.error_maps(images, self.generator(images)))
+        deviation = moments.std()
+        self.usual_error.copy_(moments.mean)
+        mean_deviation = deviation.mean(dim=(1, 2), keepdim=True).clamp_min(SMALLEST_DEVIATION)  # of every channel
+        self.usual_spread.copy_(deviation + DEVIATION_FLOOR * mean_deviation)
 
 
 def check_batch_statistics(config: TrainedConfig, images: int) -> None:
@@ -166,12 +177,12 @@ def check_batch_statistics(config: TrainedConfig, images: int) -> None:
 
 
 def adam(config: TrainedConfig, parameters: list[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> Optimizer:
-    """Adam without weight decay: decay on a memory would undo the growth of its norms that the dense read needs."""
+    """Adam without weight decay: the dense read of a memory needs item norms that grow, and decay would shrink them."""
     return torch.optim.Adam(parameters, lr=config.learning_rate, betas=betas, fused=True)
 
 
 class AE(Reconstructor):
-    """The generator without skips and memories: the raw bottleneck is all the decoder sees."""
+    """The generator without skips and memories: the decoder gets the raw bottleneck alone."""
 
     Config: ClassVar[type[ModelConfig]] = ReconstructionConfig
     presets: ClassVar[Mapping[str, Preset]] = {
@@ -184,7 +195,7 @@ class AE(Reconstructor):
 
 
 class AESkip(AE):
-    """The same with raw skips at 1/2, 1/4 and 1/8: a U-Net without memory."""
+    """AE with raw skips at 1/2, 1/4 and 1/8: a U-Net without memory."""
 
     def __init__(self, config: ReconstructionConfig) -> None:
         Reconstructor.__init__(self, config, [nn.Identity() for _ in range(LEVELS)])
@@ -199,7 +210,7 @@ class MemoryConfig(ReconstructionConfig):
 
     @property
     def items(self) -> int:
-        """N, the items of each memory."""
+        """N, the items of every memory."""
         return self.memory_items or ITEMS[self.size]
 
     def memory(self, level: int, division_rate: tuple[int, int, int]) -> BlockMemory:
@@ -222,7 +233,7 @@ class MemAEConfig(MemoryConfig):
 
 
 class MemAE(Reconstructor):
-    """AE with one memory on the bottleneck that reads every pixel of it apart (r_h = H, r_w = W, r_c = 1)."""
+    """AE with one pixel-wise memory on the bottleneck (r_h = H, r_w = W, r_c = 1)."""
 
     Config: ClassVar[type[ModelConfig]] = MemAEConfig
     presets = AE.presets
@@ -236,7 +247,7 @@ class MemAE(Reconstructor):
         features = self.generator.encode(images)
         memory: Any = self.generator.bridges[-1]
         rebuilt, weights = memory.read(features[-1])
-        # The paper adds alpha * entropy to a plain MSE; lambda_rec scales both, so that the balance stays the paper's.
+        # The paper adds alpha * entropy to a plain MSE; lambda_rec scales both, so that their balance is the paper's.
         weight = self.config.lambda_rec * self.config.entropy_weight
         return self.generator.decode([None, None, None, rebuilt]), {"entropy": weight * addressing_entropy(weights)}
 

@@ -1,7 +1,7 @@
-"""The contract between a model and the house: a typed config, an exportable forward, and how it is trained.
+"""The contract of a model: a typed config, an exportable forward, and the stages of its training.
 
 images -> AnomalyModel.forward -> Output(score, anomaly_map, reconstruction)
-AnomalyModel.stages() -> [Stage(players stepped in turn, hooks, steps)] -> the one training loop
+AnomalyModel.stages() -> [Stage(players stepped in turn, hooks, steps)] -> the training loop
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from daad.stages import ModelConfig, Trainable
 
 
 class Output(NamedTuple):
-    """What a model says of a batch: score (B,), anomaly_map (B, H, W), reconstruction (B, C, H, W) or None, and what
-    else a reader wants to see beside the image, by name, (B, C, H, W) each in [0, 1]."""
+    """Score (B,), anomaly_map (B, H, W) and reconstruction (B, C, H, W) or None of a batch.
+
+    `pictures` are other images to show beside the input, by name, (B, C, H, W) in [0, 1].
+    """
 
     score: Tensor
     anomaly_map: Tensor
@@ -28,7 +30,7 @@ class Output(NamedTuple):
 
 
 class AnomalyModel(Trainable):
-    """A system that scores images; see the module's docstring for its two duties."""
+    """A model that scores images: `forward` scores them, `stages` say how it is trained."""
 
     Config: ClassVar[type[ModelConfig]]
     presets: ClassVar[Mapping[str, Preset]]
@@ -39,7 +41,7 @@ class AnomalyModel(Trainable):
 
     @classmethod
     def size_multiple(cls, settings: Mapping[str, Any]) -> int:
-        """What the sides of images, where they follow from the images' shape, are rounded to a multiple of."""
+        """The multiple that image sides are rounded to, where they follow from the shape of the images."""
         return 16
 
     @abstractmethod
@@ -49,7 +51,7 @@ class AnomalyModel(Trainable):
 
 @runtime_checkable
 class ScoresUnseen(Protocol):
-    """A model that can score its training images as if it had not learnt from them: what an audit ranks by."""
+    """A model that can score its training images leave-one-out, for the ranking of an audit."""
 
     def unseen_scores(self, scores: Tensor) -> Tensor:
-        """The scores (N,) of all training images, each as if it had not been learnt from."""
+        """Leave-one-out scores (N,) of all training images, from their scores."""

@@ -1,4 +1,4 @@
-"""From a config to a model, with limits before allocation."""
+"""From a config to a model, with checks before any memory is allocated."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def build(name: str, settings: Mapping[str, Any], network: nn.Module | None = None) -> AnomalyModel:
-    """A model with fresh weights; `network` is the user's own, for features `module`. ConfigError for an unknown name
-    or setting."""
+    """A model with new weights; `network` is the user's own, for features `module`.
+
+    Raises:
+        ConfigError: for an unknown name or setting.
+    """
     cls = model_class(name)
     config = cls.Config.make(**settings)
     if issubclass(cls, FeatureModel):
@@ -31,18 +34,25 @@ def build(name: str, settings: Mapping[str, Any], network: nn.Module | None = No
 
 
 def rebuild(make: Callable[[], Module], weights: Mapping[str, npt.NDArray[Any]], where: str) -> Module:
-    """The model of an artifact, made from its config by `make`. The shapes are held against the weights before any
-    memory is taken."""
+    """The model of an artifact: built by `make`, loaded with `weights`.
+
+    Shapes are compared with the weights before any memory is allocated. `where` names the artifact in error messages.
+
+    Raises:
+        ArtifactError: where the model cannot be built, or the weights do not fit it.
+    """
     try:
         with torch.device("meta"):
             expected = {key: tuple(value.shape) for key, value in make().state_dict().items()}
     except (ConfigError, RuntimeError, ArithmeticError, TypeError, ValueError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]  # torch's own complaint, of sizes beyond any memory, has a trace below
+        reason = str(error).partition("\n")[0]  # without the trace that torch appends for sizes beyond any memory
         raise ArtifactError(f"{where}: the model cannot be rebuilt: {reason}") from None
     shapes = {key: array.shape for key, array in weights.items()}
     if expected != shapes:
-        odd = sorted(key for key in expected.keys() | shapes.keys() if expected.get(key) != shapes.get(key))
-        raise ArtifactError(f"{where}: the weights do not fit the model's config at {odd[0]!r} and {len(odd) - 1} more")
+        wrong = sorted(key for key in expected.keys() | shapes.keys() if expected.get(key) != shapes.get(key))
+        raise ArtifactError(
+            f"{where}: the weights do not fit the model's config at {wrong[0]!r} and {len(wrong) - 1} more"
+        )
     model = make()
     model.load_state_dict({key: torch.from_numpy(np.array(array)) for key, array in weights.items()})
     return model.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What detectors that stand on feature maps have in common: any features, by name or as a module."""
+"""Base of the models on feature maps: any features, by name or as a module."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHAPE = ("height", "width", "channels")
 
 
 class FeatureModelConfig(ModelConfig):
-    """Which features, with all their settings: a saved detector does not hang on the defaults of tomorrow."""
+    """Features with all their settings, so that a saved detector does not depend on later defaults."""
 
-    features: str = Field("ccd", description="what gives the feature maps: `daad models features` lists them")
+    features: str = Field("ccd", description="features that the model is fitted on: `daad models features` lists them")
     feature_settings: dict[str, Any] = Field(
         default_factory=dict, description="settings of the features (on the command line --set features.NAME=VALUE)"
     )
@@ -31,19 +31,19 @@ class FeatureModelConfig(ModelConfig):
     def _all_feature_settings(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        name, own = given.get("features", "ccd"), given.get("feature_settings", {})
-        if not isinstance(name, str) or not isinstance(own, Mapping):
-            return given  # pydantic says what is wrong
+        name, settings = given.get("features", "ccd"), given.get("feature_settings", {})
+        if not isinstance(name, str) or not isinstance(settings, Mapping):
+            return given  # pydantic reports the error
         config = features_class(name).Config.make(
-            **{"size": given.get("size", "small"), **own}, **{side: given[side] for side in SHAPE if side in given}
+            **{"size": given.get("size", "small"), **settings}, **{side: given[side] for side in SHAPE if side in given}
         )
         return {**given, "feature_settings": config.model_dump(exclude=set(SHAPE))}
 
 
 class FeatureModel(AnomalyModel):
-    """A detector on `features`, which are frozen while the detector itself learns.
+    """A model on `features`, which are frozen while the model itself is trained.
 
-    `network` is the module that features `module` stand on.
+    `network` is the user's own, for features `module`.
     """
 
     config: FeatureModelConfig
@@ -55,8 +55,8 @@ class FeatureModel(AnomalyModel):
         self.shapes = self.features.shapes()
 
     @torch.no_grad()
-    def frozen(self, images: Tensor) -> list[Tensor]:
-        """The maps as they will be when images are judged, whatever the mode of the model."""
+    def frozen_maps(self, images: Tensor) -> list[Tensor]:
+        """The feature maps in evaluation mode, as at inference, whatever the mode of the model."""
         self.features.eval()
         return [maps.float() for maps in self.features(images)]
 

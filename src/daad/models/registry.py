@@ -1,4 +1,4 @@
-"""The models by name. Adding one is one line here; nothing is imported until a model is asked for."""
+"""The models by name. A new model is one line here; its module is imported when it is built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a model lives and what it is, as data; `audit` are settings that differ where its images may be odd."""
+    """Location, summary and source of a model. `audit` are settings for training images that may hold anomalies."""
 
     location: str
     summary: str
@@ -31,8 +31,10 @@ MODELS: dict[str, Entry] = {
     "memae": Entry("daad.models.autoencoders:MemAE", "pixel-wise bottleneck memory", "Gong et al., ICCV 2019"),
     "daad": Entry("daad.models.daad.model:DAAD", "block-wise memories at four scales", DAAD_PAPER),
     "daad+": Entry("daad.models.daad.model:DAADPlus", "daad with discriminator features", DAAD_PAPER),
-    "padim": Entry("daad.models.padim:PaDiM", "Gaussians of features, place by place", "Defard et al., ICPR 2021"),
-    "igd": Entry("daad.models.igd:IGD", "Gaussian of codes, MS-SSIM decoder, on features", "Chen et al., AAAI 2022"),
+    "padim": Entry("daad.models.padim:PaDiM", "Gaussians of features at every position", "Defard et al., ICPR 2021"),
+    "igd": Entry(
+        "daad.models.igd.model:IGD", "Gaussian of codes, MS-SSIM decoder, on features", "Chen et al., AAAI 2022"
+    ),
     "mcod": Entry(
         "daad.models.mcod.model:MCOD",
         "distance from a memory in feature space",
@@ -43,13 +45,13 @@ MODELS: dict[str, Entry] = {
     "utad": Entry("daad.models.utad.model:UTAD", "impression and detail in two stages", "Liu et al., arXiv 2103.11671"),
 }
 
-ON_FEATURES = ("padim", "igd")  # those that take any features
+ON_FEATURES = ("padim", "igd")  # models on any features
 RENAMED = {"ccd-padim": "model 'padim' with features 'ccd'", "ccd-igd": "model 'igd' with features 'ccd'"}
-BOXES = "scod"  # it learns from labelled boxes, and is not among these
+BOXES = "scod"  # learns from labelled boxes, and is not registered here
 
 
 def model_class(name: str) -> type[AnomalyModel]:
-    """The class of a registered model; ConfigError with the nearest name for an unknown one."""
+    """The class of a registered model; ConfigError with the closest name for an unknown one."""
     if name == BOXES:
         raise ConfigError(f"model {name!r} learns from labelled boxes: use daad boxes fit, or BoxDetector")
     if name in RENAMED:
@@ -57,5 +59,5 @@ def model_class(name: str) -> type[AnomalyModel]:
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}{closest(name, MODELS)}; known models: {', '.join(MODELS)}")
     module, _, attribute = MODELS[name].location.partition(":")
-    found: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
-    return found
+    cls: type[AnomalyModel] = getattr(importlib.import_module(module), attribute)
+    return cls

@@ -1,4 +1,4 @@
-"""Block-wise memory: divide a feature map into blocks, read each from learnt items, assemble them again.
+"""Block-wise memory: divide a feature map into blocks, read every block from learnt items, assemble them again.
 
 Source: DAAD (Hou et al., ICCV 2021), section on block-wise memory; MemAE (Gong et al., ICCV 2019) for shrinkage.
 """
@@ -18,12 +18,23 @@ EPS = 1e-12
 
 
 def legal_rates(length: int) -> list[int]:
-    """Every number of equal parts that `length` can be cut into, ascending."""
+    """The divisors of `length`, ascending: the division rates that give equal blocks."""
     return [r for r in range(1, length + 1) if length % r == 0]
 
 
 def check_division(where: str, channels: int, height: int, width: int, division_rate: tuple[int, int, int]) -> None:
-    """Raise ConfigError, naming the legal values, unless (r_h, r_w, r_c) cuts the map into equal blocks."""
+    """Check that (r_h, r_w, r_c) divides a feature map into equal blocks.
+
+    Args:
+        where: name of the memory, for the error message.
+        channels: C of the feature map.
+        height: H of the feature map.
+        width: W of the feature map.
+        division_rate: (r_h, r_w, r_c), numbers of blocks along height, width and channels.
+
+    Raises:
+        ConfigError: for a rate that is no divisor, with the legal values.
+    """
     for axis, length, rate in zip("hwc", (height, width, channels), division_rate, strict=True):
         if rate not in legal_rates(length):
             legal = ", ".join(map(str, legal_rates(length)))
@@ -34,13 +45,24 @@ def check_division(where: str, channels: int, height: int, width: int, division_
 
 
 def divide(features: Tensor, division_rate: tuple[int, int, int]) -> Tensor:
-    """Cut (B, C, H, W) into r_h * r_w * r_c blocks an image, flattened to queries of shape (B * Q, D)."""
+    """Divide (B, C, H, W) into Q = r_h * r_w * r_c blocks an image, flattened to queries (B * Q, D)."""
     rh, rw, rc = division_rate
     return rearrange(features, "b (rc c) (rh h) (rw w) -> (b rh rw rc) (c h w)", rh=rh, rw=rw, rc=rc)
 
 
 def assemble(blocks: Tensor, division_rate: tuple[int, int, int], channels: int, height: int, width: int) -> Tensor:
-    """Put (B * Q, D) blocks back in their places: the inverse of `divide`, giving (B, C, H, W)."""
+    """Assemble blocks into feature maps: the inverse of `divide`.
+
+    Args:
+        blocks: (B * Q, D), as `divide` orders them.
+        division_rate: (r_h, r_w, r_c), the rates of `divide`.
+        channels: C of the feature map.
+        height: H of the feature map.
+        width: W of the feature map.
+
+    Returns:
+        The maps (B, C, H, W).
+    """
     rh, rw, rc = division_rate
     sizes = {"c": channels // rc, "h": height // rh, "w": width // rw}
     return rearrange(blocks, "(b rh rw rc) (c h w) -> b (rc c) (rh h) (rw w)", rh=rh, rw=rw, rc=rc, **sizes)
@@ -48,8 +70,8 @@ def assemble(blocks: Tensor, division_rate: tuple[int, int, int], channels: int,
 
 def shrink(weights: Tensor, threshold: float) -> Tensor:
     """MemAE's hard shrinkage: s = max(w - t, 0) * w / (|w - t| + eps), rescaled to sum to 1 (or all 0)."""
-    kept = F.relu(weights - threshold) * weights / ((weights - threshold).abs() + EPS)
-    return kept / kept.sum(dim=1, keepdim=True).clamp_min(EPS)
+    shrunk = F.relu(weights - threshold) * weights / ((weights - threshold).abs() + EPS)
+    return shrunk / shrunk.sum(dim=1, keepdim=True).clamp_min(EPS)
 
 
 def addressing_entropy(weights: Tensor) -> Tensor:
@@ -60,14 +82,25 @@ def addressing_entropy(weights: Tensor) -> Tensor:
 class BlockMemory(nn.Module):
     """One memory bank M of N items that rebuilds every block of a feature map as a mixture of items.
 
-    A block flattened to q in R^D, D = C H W / (r_c r_h r_w), is read as  q_hat = sum_i w_i m_i  with
-    w = softmax_i(cos(q, m_i) / temperature). `temperature=None` is the paper's plain softmax (temperature 1);
-    `shrinkage` is MemAE's threshold lambda on w (None: off), best given in units of 1/N.
+        q in R^D, D = C H W / (r_c r_h r_w);  w = softmax_i(cos(q, m_i) / temperature);  q_hat = sum_i w_i m_i
 
-    The items are stored as `items = M / gain` with a fixed gain: cosines do not see it, the read does. Without it the
-    plain softmax, whose weights all lie near 1/N, returns a signal too faint to learn from, and the norms of M would
-    have to grow by orders of magnitude first. Rows start uniform and centred (their mean is zero), so that the read
-    starts as a pure function of the query and not as a constant pattern. Both are our choices: the paper is silent.
+    The items are stored as `items = M / gain` with a fixed gain. It does not change the cosines, only the read.
+    Without it the weights of the plain softmax lie near 1/N, and the read is too faint to learn from. Rows are drawn
+    uniformly and centred (their mean is zero). So the first read depends on the query and is no constant pattern.
+    Gain and centring are our choices: the paper gives none.
+
+    Args:
+        channels: C of the feature map.
+        height: H of the feature map.
+        width: W of the feature map.
+        division_rate: (r_h, r_w, r_c), divisors of H, W and C.
+        memory_items: N, rows of M.
+        temperature: divides the cosines; None: 1, the paper's plain softmax.
+        shrinkage: MemAE's threshold lambda on w, in units of 1/N; None: off.
+        where: name of the memory in error messages.
+
+    Raises:
+        ConfigError: for a rate that does not divide the feature map.
     """
 
     items: nn.Parameter
@@ -117,9 +150,9 @@ class BlockMemory(nn.Module):
 def read_gain(memory_items: int, block_dim: int, temperature: float) -> float:
     """Gain that gives the read of a random query about unit variance at the start.
 
-    To first order w_i - 1/N = (cos_i - mean cos) / (N t), cos_i has spread 1/sqrt(D), and an item's entries have
-    spread 1/sqrt(3 D); the sum of N such terms has spread 1/(t D sqrt(3 N)). A sharp softmax (small t) saturates at
-    picking single items, whose entries have spread 1/sqrt(3 D), so the gain never falls under sqrt(3 D).
+    To first order w_i - 1/N = (cos_i - mean cos) / (N t). The cosines have standard deviation 1/sqrt(D), an item's
+    entries 1/sqrt(3 D). The sum of N such terms has standard deviation 1/(t D sqrt(3 N)). A sharp softmax (small t)
+    picks single items, so the gain is at least sqrt(3 D).
     """
     dense = temperature * block_dim * math.sqrt(3 * memory_items)
     return max(dense, math.sqrt(3 * block_dim))

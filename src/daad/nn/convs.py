@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NO_VARIANCE = 1e-12  # of 1 and the square of the mean: less is rounding
+NO_VARIANCE = 1e-12  # share of 1 + mean^2; a smaller variance is rounding
 
 
 class Conv3x3(nn.Conv2d):
     """3 x 3 convolution without bias: (B, in, H, W) -> (B, out, H / stride, W / stride), rounded up.
 
-    Along a side of one pixel a stride changes nothing and is left out: on CPUs, oneDNN's bfloat16 kernel for it now and
-    then gives weight gradients from memory that nobody wrote.
+    Along a side of one pixel the stride has no effect and is left out. On CPUs, oneDNN's bfloat16 kernel for that case
+    sometimes reads uninitialised memory into the weight gradients.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -28,8 +28,11 @@ class Conv3x3(nn.Conv2d):
 
 
 class Shortcut(nn.Conv2d):
-    """1 x 1 convolution without bias of every `step`-th row and column. Picked first, and then convolved with stride 1:
-    oneDNN's strided kernel writes past its workspace where channels are few."""
+    """1 x 1 convolution without bias of every `step`-th row and column.
+
+    The map is subsampled first and then convolved with stride 1: oneDNN's strided kernel writes past its workspace
+    where channels are few.
+    """
 
     def __init__(self, inputs: int, outputs: int, step: int) -> None:
         super().__init__(inputs, outputs, 1, bias=False)
@@ -70,8 +73,8 @@ def reestimate_batch_norms(
 ) -> None:
     """Set the running statistics of every batch norm in `module` to their plain average over `batches`.
 
-    Leaves the module in evaluation mode. One value a channel has no variance: such a batch changes nothing. What never
-    varied is not scaled, for its variance of nothing would blow up what a new image has there.
+    Leaves the module in evaluation mode. A batch with one value a channel has no variance and is left out. A channel
+    that never varies gets variance 1, so that a new image is not scaled up there.
     """
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -79,20 +82,20 @@ def reestimate_batch_norms(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
-    watches = [norm.register_forward_pre_hook(_learn_from_several) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(_train_on_several_values) for norm in norms]
     try:
         for batch in batches():
             forward(batch)
     finally:
         module.eval()
-        for norm, momentum, watch in zip(norms, momenta, watches, strict=True):
-            watch.remove()
+        for norm, momentum, hook in zip(norms, momenta, hooks, strict=True):
+            hook.remove()
             norm.momentum = momentum
     for norm in norms:
         if norm.running_mean is not None and norm.running_var is not None:
             norm.running_var[norm.running_var < NO_VARIANCE * (1 + norm.running_mean.square())] = 1.0
 
 
-def _learn_from_several(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """A batch norm takes the statistics of inputs that have more than one value a channel."""
+def _train_on_several_values(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Put a batch norm in training mode for inputs with more than one value a channel, else in evaluation mode."""
     norm.train(inputs[0].numel() > inputs[0].shape[1])

@@ -1,4 +1,4 @@
-"""From a reconstruction to an anomaly map and one number an image; exportable, no state but a fixed kernel."""
+"""Error maps of reconstructions: squared error, Gaussian smoothing, running moments."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from torch import Tensor, nn
 
 
 class GaussianBlur(nn.Module):
-    """Separable Gaussian smoothing of maps (B, C, H, W) with reflected borders; `sigma` in pixels, 0 for none.
+    """Separable Gaussian smoothing of maps (B, C, H, W) with reflected borders; exportable.
 
-    The kernel ends `radius` pixels from its middle; None: three sigma.
+    Args:
+        sigma: standard deviation in pixels; 0: no smoothing.
+        height: H of the maps.
+        width: W of the maps.
+        radius: pixels from the centre of the kernel to its end; None: three sigma. It is cut to the size of the maps.
     """
 
     kernel: Tensor
@@ -51,13 +55,13 @@ class RunningMoments:
         """Add a batch."""
         values = maps.double()
         count, mean = len(values), values.mean(dim=0)
-        apart = mean - self.mean
+        shift = mean - self.mean
         total = self.count + count
-        between = apart.square() * self.count * count / total
+        between = shift.square() * self.count * count / total
         self._squares = self._squares + (values - mean).square().sum(dim=0) + between
-        self.mean = self.mean + apart * count / total
+        self.mean = self.mean + shift * count / total
         self.count = total
 
-    def spread(self) -> Tensor:
+    def std(self) -> Tensor:
         """The standard deviation; 0 for a single image."""
         return (self._squares / max(self.count, 1)).sqrt()

@@ -1,4 +1,4 @@
-"""A Gaussian at every place of feature maps: estimated in a stream, mergeable, and turned into distances soundly.
+"""A Gaussian at every position of feature maps: estimated batch by batch, mergeable, with regularised whitening.
 
 Source: PaDiM (Defard et al., ICPR 2021); merging as Chan et al., 1983; shrinkage as Chen et al., Shrinkage Algorithms
 for MMSE Covariance Estimation, 2010 (OAS).
@@ -17,37 +17,37 @@ from daad.errors import TrainingError
 Shrinkage = Literal["oas"] | float
 SMALLEST_VARIANCE = 1e-8
 ROUNDING = 1e-4
-PLACES_AT_ONCE = 256
+POSITIONS_AT_ONCE = 256
 
 
 class GaussianField:
-    """Mean (P, D) and scatter (P, D, D), the summed outer products about it, of D features at P places; float64."""
+    """Mean (P, D) and scatter (P, D, D), the summed outer products about it, of D features at P positions; float64."""
 
-    def __init__(self, places: int, features: int) -> None:
+    def __init__(self, positions: int, features: int) -> None:
         self.count = 0
-        self.mean = torch.zeros(places, features, dtype=torch.float64)
-        self.scatter = torch.zeros(places, features, features, dtype=torch.float64)
+        self.mean = torch.zeros(positions, features, dtype=torch.float64)
+        self.scatter = torch.zeros(positions, features, features, dtype=torch.float64)
 
     def update(self, features: Tensor) -> None:
         """Add a batch (B, P, D)."""
         values = features.detach().to(self.mean)
         mean = values.mean(dim=0)
-        apart = (values - mean).transpose(0, 1)  # (P, B, D)
-        self._add(len(values), mean, lambda part: apart[part].transpose(1, 2) @ apart[part])
+        centred = (values - mean).transpose(0, 1)  # (P, B, D)
+        self._add(len(values), mean, lambda chunk: centred[chunk].transpose(1, 2) @ centred[chunk])
 
     def merge(self, other: GaussianField) -> None:
-        """Add what another field, of other images, has seen."""
-        self._add(other.count, other.mean, lambda part: other.scatter[part])
+        """Add the statistics of another field, of other images."""
+        self._add(other.count, other.mean, lambda chunk: other.scatter[chunk])
 
     def _add(self, count: int, mean: Tensor, scatter: Callable[[slice], Tensor]) -> None:
         total = self.count + count
         if not count:
             return
-        apart = mean - self.mean
-        for part in parts(len(mean)):
-            between = apart[part, :, None] * apart[part, None, :] * (self.count * count / total)
-            self.scatter[part].add_(scatter(part)).add_(between)
-        self.mean = self.mean + apart * (count / total)
+        shift = mean - self.mean
+        for chunk in chunks(len(mean)):
+            between = shift[chunk, :, None] * shift[chunk, None, :] * (self.count * count / total)
+            self.scatter[chunk].add_(scatter(chunk)).add_(between)
+        self.mean = self.mean + shift * (count / total)
         self.count = total
 
     def covariance(self) -> Tensor:
@@ -57,29 +57,34 @@ class GaussianField:
     def whitening(self, shrinkage: Shrinkage, ridge: float) -> Tensor:
         """W (P, D, D), lower triangular, float64: |W (x - mean)| is the Mahalanobis distance.
 
-        Each covariance is drawn towards a round one of the same trace, by the given share or by OAS; then `ridge` times
-        the mean variance of all places is added to its diagonal. No standard deviation is below a ten-thousandth of
-        what the feature measures at that place (its root mean square), nor below 1e-4: less is float32's rounding.
-        Raises TrainingError where features are not finite.
+        Every covariance is shrunk towards a multiple of the identity with the same trace. Then a ridge is added to its
+        diagonal. At last the diagonal is raised against float32's rounding: by (1e-4 times the mean)^2 and 1e-8.
+
+        Args:
+            shrinkage: share of the multiple of the identity, 0 to 1, or "oas".
+            ridge: added to the diagonals, in units of the mean variance of all positions.
+
+        Raises:
+            TrainingError: where features are not finite.
         """
         if not self.mean.isfinite().all() or not self.scatter.isfinite().all():
             raise TrainingError("the features of the training images are not finite; mend the network that gives them")
         eye = torch.eye(self.mean.shape[1]).to(self.scatter)
         variance = (self.scatter.diagonal(dim1=1, dim2=2) / max(self.count, 1)).mean(dim=1)[:, None, None]
         rounding = (ROUNDING * self.mean).square() + SMALLEST_VARIANCE
-        found = torch.empty_like(self.scatter)
-        for part in parts(len(found)):
-            covariance = self.scatter[part] / max(self.count, 1)
+        whitening = torch.empty_like(self.scatter)
+        for chunk in chunks(len(whitening)):
+            covariance = self.scatter[chunk] / max(self.count, 1)
             share = oas(covariance, self.count)[:, None, None] if shrinkage == "oas" else shrinkage
-            sound = (1 - share) * covariance + share * variance[part] * eye
-            sound = sound + ridge * variance.mean() * eye + torch.diag_embed(rounding[part])
-            found[part] = torch.linalg.solve_triangular(torch.linalg.cholesky(sound), eye, upper=False)
-        return found
+            regularised = (1 - share) * covariance + share * variance[chunk] * eye
+            regularised = regularised + ridge * variance.mean() * eye + torch.diag_embed(rounding[chunk])
+            whitening[chunk] = torch.linalg.solve_triangular(torch.linalg.cholesky(regularised), eye, upper=False)
+        return whitening
 
 
-def parts(places: int) -> Iterator[slice]:
-    """Some hundred places at a time: what is worked out for them must not take a multiple of the field's memory."""
-    return (slice(start, start + PLACES_AT_ONCE) for start in range(0, places, PLACES_AT_ONCE))
+def chunks(positions: int) -> Iterator[slice]:
+    """Slices of some hundred positions: intermediate results must not take a multiple of the field's memory."""
+    return (slice(start, start + POSITIONS_AT_ONCE) for start in range(0, positions, POSITIONS_AT_ONCE))
 
 
 def oas(covariance: Tensor, count: int) -> Tensor:

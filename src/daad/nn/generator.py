@@ -21,12 +21,15 @@ OutputActivation = Literal["sigmoid", "none", "conv_bn_relu"]
 
 
 class Generator(nn.Module):
-    """Rebuild images (B, C, H, W) in [0, 1]; H and W are multiples of 16.
-
-    `widths` are the channels of F0 (full size) to F4 (1/16). `bridges` carry F1 to F4 from encoder to decoder, each a
-    module of its own (a memory, an identity, None for no path); F4's must be there. Nothing crosses at full size.
+    """Reconstruct images (B, C, H, W) in [0, 1]; H and W are multiples of 16. There is no path at full size.
 
         x -> F0 -> F1 -> F2 -> F3 -> F4 --bridge 4--> up -> [bridge 3, up] -> [bridge 2, up] -> [bridge 1, up] -> x_hat
+
+    Args:
+        channels: C of the images.
+        widths: channels of F0 (full size) to F4 (1/16).
+        bridges: modules on the paths of F1 to F4: a memory, an identity, or None for no path; F4 needs one.
+        output_activation: of the last convolution.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class Generator(nn.Module):
         self.downs = nn.ModuleList(Down(a, b) for a, b in pairwise(widths))
         self.bridges = nn.ModuleList(bridge or nn.Identity() for bridge in bridges)
         self.crossed = [bridge is not None for bridge in bridges]
-        # The up path halves the resolution gap and takes the width of the level it reaches; a crossed level doubles it.
+        # Every up layer doubles the resolution and gives the width of its target level; a skip doubles its input width.
         self.ups = nn.ModuleList(
             Up(widths[level] * (2 if self.crossed[level - 1] and level < LEVELS else 1), widths[level - 1])
             for level in range(LEVELS, 0, -1)
@@ -56,7 +59,7 @@ class Generator(nn.Module):
         return features[1:]
 
     def decode(self, crossed: Sequence[Tensor | None]) -> Tensor:
-        """The image from what came over the bridges, finest first; None where nothing crosses."""
+        """The image from the outputs of the bridges, finest first; None where there is no path."""
         up = crossed[-1]
         assert up is not None, "the bottleneck always crosses"
         for step, layer in enumerate(self.ups):

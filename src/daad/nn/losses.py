@@ -1,4 +1,4 @@
-"""Losses that several systems share; every one is a mean, so that sizes and batches do not change its scale."""
+"""Losses that several systems share: averages, so that the sizes of images and batches do not change their scale."""
 
 from __future__ import annotations
 
@@ -26,36 +26,49 @@ def fake_loss(logits: Tensor) -> Tensor:
 
 
 def least_squares(maps: Sequence[Tensor], target: float) -> Tensor:
-    """LSGAN: the mean squared distance from `target` of a discriminator's maps, a mean for each scale, summed.
+    """LSGAN: mean squared distance of a discriminator's maps from `target`, summed over the scales.
 
     Source: Mao et al., Least Squares GAN, ICCV 2017.
     """
-    return torch.stack([(each - target).square().mean() for each in maps]).sum()
+    return torch.stack([(logits - target).square().mean() for logits in maps]).sum()
 
 
 def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding each row's positive among it and all negatives, by dot product over temperature.
+    """InfoNCE: cross-entropy of every query's positive against all negatives, by dot product over temperature.
 
-    query and positive (B, D), negatives (M, D), rows of unit length. Source: van den Oord et al., 2018.
+    Args:
+        query: (B, D), rows of unit length.
+        positive: (B, D), rows of unit length; row i belongs to row i of `query`.
+        negatives: (M, D), rows of unit length.
+        temperature: tau, above 0.
+
+    Source: van den Oord et al., 2018.
     """
-    found = torch.cat([(query * positive).sum(dim=1, keepdim=True), query @ negatives.T], dim=1) / temperature
-    return F.cross_entropy(found, torch.zeros(len(found), dtype=torch.long, device=found.device))
+    logits = torch.cat([(query * positive).sum(dim=1, keepdim=True), query @ negatives.T], dim=1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float, anchors: Literal["both", "first"] = "both") -> Tensor:
-    """NT-Xent over the 2N rows of two sets of unit vectors (N, D): row i of one and row i of the other belong
-    together, all others are negatives. `anchors` "first" asks for the partners of the first set's rows only.
-    Source: Chen et al., SimCLR, ICML 2020, eq. 1."""
+    """NT-Xent over the 2N rows of two sets of unit vectors.
+
+    Args:
+        first: (N, D), rows of unit length.
+        second: (N, D), rows of unit length; row i is the positive of row i of `first`, all other rows are negatives.
+        temperature: tau, above 0.
+        anchors: rows that the loss is averaged over: both sets, or the first.
+
+    Source: Chen et al., SimCLR, ICML 2020, eq. 1.
+    """
     rows = torch.cat([first, second])
-    found = rows @ rows.T / temperature
-    found = found.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
-    partner = torch.arange(len(rows), device=rows.device).roll(len(first))
-    asked = len(found) if anchors == "both" else len(first)
-    return F.cross_entropy(found[:asked], partner[:asked])
+    logits = rows @ rows.T / temperature
+    logits = logits.masked_fill(torch.eye(len(rows), dtype=torch.bool, device=rows.device), -torch.inf)
+    positives = torch.arange(len(rows), device=rows.device).roll(len(first))
+    count = len(rows) if anchors == "both" else len(first)
+    return F.cross_entropy(logits[:count], positives[:count])
 
 
-def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A code from N(mean, variance), by the reparametrisation."""
+def reparameterise(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A sample of N(mean, variance) by the reparameterisation trick."""
     return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
 
 

@@ -18,11 +18,11 @@ C1, C2 = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
 class MultiScaleSSIM(nn.Module):
-    """Similarity (B,) of two sets of images (B, C, H, W) in [0, 1], 1 for equal ones, and a residual map (B, H, W).
+    """MS-SSIM (B,) of two sets of images (B, C, H, W) in [0, 1], 1 for equal ones, and a residual map (B, H, W).
 
-    The window is 11 pixels where five scales hold it, else 3; there are as many scales, at most five, as the short side
-    halves into without falling below the window (at 32 pixels four, as in IGD's code). The residual map, our choice, is
-    the mean of 1 - SSIM over the scales, by the same weights.
+    The window is 11 pixels where five scales are large enough for it, else 3. There are up to five scales, as many as
+    are no smaller than the window: four at 32 pixels, as in IGD's code. The residual map is our choice: the mean of
+    1 - SSIM over the scales, with the same weights.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -42,26 +42,28 @@ class MultiScaleSSIM(nn.Module):
         index, residual = first.new_ones(first.shape[0]), first.new_zeros(first.shape[0], *self.size)
         last = len(self.weights) - 1
         for level, weight in enumerate(self.weights):
-            light, structure = self._terms(first, second)
-            whole = light * structure
-            term = whole if level == last else structure
+            luminance, structure = self._terms(first, second)
+            ssim = luminance * structure
+            term = ssim if level == last else structure
             index = index * term.mean(dim=(1, 2, 3)).clamp_min(1e-6) ** weight
-            apart = F.interpolate(1 - whole, self.size, mode="bilinear", align_corners=False)
-            residual = residual + weight * apart.mean(dim=1)
+            full_size = F.interpolate(1 - ssim, self.size, mode="bilinear", align_corners=False)
+            residual = residual + weight * full_size.mean(dim=1)
             first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
         return index, residual
 
     def _terms(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Luminance, and contrast times structure, at every place."""
-        all_five = torch.cat([first, second, first * first, second * second, first * second], dim=1)
-        a, b, aa, bb, ab = self._windowed(all_five).chunk(5, dim=1)
+        """Luminance, and contrast times structure, at every pixel."""
+        moments = torch.cat([first, second, first * first, second * second, first * second], dim=1)
+        a, b, aa, bb, ab = self._blurred(moments).chunk(5, dim=1)
         variances = (aa - a * a).clamp_min(0) + (bb - b * b).clamp_min(0)
-        light = (2 * a * b + C1) / (a * a + b * b + C1)
-        return light, (2 * (ab - a * b) + C2) / (variances + C2)
+        luminance = (2 * a * b + C1) / (a * a + b * b + C1)
+        return luminance, (2 * (ab - a * b) + C2) / (variances + C2)
 
-    def _windowed(self, maps: Tensor) -> Tensor:
-        """GaussianBlur as sums of shifted maps: on CPUs, and backward above all, several times as fast as a convolution
-        of single channels, and this is where IGD spends its training."""
+    def _blurred(self, maps: Tensor) -> Tensor:
+        """GaussianBlur as sums of shifted maps, where IGD spends most of its training.
+
+        On CPUs this is several times as fast as a depthwise convolution, above all in the backward pass.
+        """
         r, (height, width) = self.blur.radius, maps.shape[-2:]
         weights = list(enumerate(self.blur.kernel))
         padded = F.pad(maps, (r, r, r, r), mode="reflect")

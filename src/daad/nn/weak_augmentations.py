@@ -8,20 +8,27 @@ from torch import Tensor, nn
 
 BLUR_KERNEL = 3
 BLUR_SIGMA = (0.1, 2.0)
-JITTERED = 0.8  # share of the views whose light is changed
+JITTER_SHARE = 0.8  # share of the views whose brightness and contrast are changed
 HUE = 0.25  # range of the hue, in units of `jitter`
-GREY = 0.2  # share of coloured views that lose their colour
+GREY_SHARE = 0.2  # share of colour views that are made grey
 SMALLEST_HOLE, LARGEST_HOLE = 0.002, 0.086  # shares of the area; the largest is 75 x 75 of 256 x 256 pixels
-ELONGATED = (0.5, 2.0)
+HOLE_ASPECT = (0.5, 2.0)
 
 
 class RandomViews(nn.Module):
-    """Images (B, C, H, W) in [0, 1] -> as many views of the same size, each drawn for itself.
+    """Images (B, C, H, W) in [0, 1] -> one random view of every image, of the same size.
 
-    A crop of `smallest_crop` to all of the area, brought back to full size; with `flip` every other one is mirrored,
-    with `blur` every other one blurred; four of five have brightness and contrast changed by up to `jitter`; with
-    `colour`, where there are three channels, saturation and hue too, and one in five loses its colour; with `erase` all
-    have a hole.
+    A view is a random crop, resized to full size, with the augmentations that are switched on.
+
+    Args:
+        height: H of the images.
+        width: W of the images.
+        smallest_crop: smallest share of the area that a crop shows; the largest is 1.
+        flip: mirror half of the views.
+        blur: blur half of the views.
+        jitter: largest relative change of brightness and contrast, for four views in five; 0: none.
+        colour: change saturation and hue too, and make one view in five grey; for three channels only.
+        erase: cut a hole into every view.
     """
 
     def __init__(
@@ -45,11 +52,11 @@ class RandomViews(nn.Module):
         if flip:
             steps.append(augmentation.RandomHorizontalFlip(p=0.5))
         if jitter:
-            steps.append(Light(jitter))
+            steps.append(BrightnessContrast(jitter))
         if colour:
-            steps.append(Colour(jitter))
+            steps.append(SaturationHue(jitter))
         if erase:
-            steps.append(augmentation.RandomErasing((SMALLEST_HOLE, LARGEST_HOLE), ELONGATED, p=1.0))
+            steps.append(augmentation.RandomErasing((SMALLEST_HOLE, LARGEST_HOLE), HOLE_ASPECT, p=1.0))
         self.steps = nn.Sequential(*steps)
 
     @torch.no_grad()
@@ -58,34 +65,35 @@ class RandomViews(nn.Module):
         return views.to(images.dtype)
 
 
-class Light(nn.Module):
-    """Brightness and contrast of four images in five, each times 1 - `most` to 1 + `most`; any number of channels."""
+class BrightnessContrast(nn.Module):
+    """Scale brightness and contrast of four images in five by 1 - `jitter` to 1 + `jitter`; any number of channels."""
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, jitter: float) -> None:
         super().__init__()
-        self.most = most
+        self.jitter = jitter
 
     def forward(self, images: Tensor) -> Tensor:
         shape = (len(images), 1, 1, 1)
-        changed = (torch.rand(shape, device=images.device) < JITTERED).to(images.dtype)
+        jittered = (torch.rand(shape, device=images.device) < JITTER_SHARE).to(images.dtype)
         brightness, contrast = (
-            1 + changed * self.most * (2 * torch.rand(shape, device=images.device) - 1) for _ in range(2)
+            1 + jittered * self.jitter * (2 * torch.rand(shape, device=images.device) - 1) for _ in range(2)
         )
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         return (((images - mean) * contrast + mean) * brightness).clamp(0, 1)
 
 
-class Colour(nn.Module):
-    """Saturation and hue of images with three channels, and now and then none at all; others are left as they are."""
+class SaturationHue(nn.Module):
+    """Change saturation and hue of images with three channels, and make some grey; others are left as they are."""
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, jitter: float) -> None:
         super().__init__()
         self.steps = nn.Sequential(
-            augmentation.ColorJitter(0.0, 0.0, most, HUE * most, p=JITTERED), augmentation.RandomGrayscale(p=GREY)
+            augmentation.ColorJitter(0.0, 0.0, jitter, HUE * jitter, p=JITTER_SHARE),
+            augmentation.RandomGrayscale(p=GREY_SHARE),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1] != 3:
             return images
-        changed: Tensor = self.steps(images)
-        return changed
+        views: Tensor = self.steps(images)
+        return views

@@ -49,10 +49,15 @@ class Row:
 class Evaluation:
     """Metrics by name, each with its interval; one row an image; what was left out and why.
 
-    `metrics` holds the image metrics, at the calibrated threshold `false_alarm_rate` (share of normal images flagged)
-    and `detection_rate` (share of anomalous ones flagged), and, where there are masks, the pixel metrics. A metric
-    that the data cannot give is NaN, and `notes` says why. `by_defect` is the image AUROC of each kind of defect
-    against all normal images.
+    Args:
+        metrics: image_auroc, image_ap, image_f1_max and image_fpr_at_95_tpr; at the calibrated threshold
+            false_alarm_rate (share of normal images flagged) and detection_rate (share of anomalous ones flagged); and,
+            where there are masks, the pixel metrics. One that the data cannot give is NaN.
+        by_defect: the image AUROC of each kind of defect against all normal images.
+        counts: how many images were good, anomalous and failed.
+        rows: what is known of every image, and the verdict.
+        failures: images that could not be judged, or have no usable mask, and why.
+        notes: sentences on what the data could not give.
     """
 
     metrics: dict[str, Interval]

@@ -37,7 +37,17 @@ def golden_sample(scorer: Scorer, preprocess: Preprocess) -> Arrays:
 
 
 def verify(scorer: Scorer, preprocess: Preprocess, golden: Arrays, where: str) -> None:
-    """Score a saved golden sample again. ArtifactError where it is malformed, or scores otherwise here."""
+    """Score a saved golden sample again.
+
+    Args:
+        scorer: the detector's.
+        preprocess: the detector's, which says the sample's shape and depth.
+        golden: what `golden_sample` gave.
+        where: the artifact, for messages.
+
+    Raises:
+        ArtifactError: it is malformed, or has another score here.
+    """
     check(golden, preprocess, where)
     try:
         score = float(scorer(golden["image"].astype(preprocess.dtype)).score[0])

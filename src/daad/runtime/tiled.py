@@ -57,10 +57,20 @@ def tile_rows(
     max_no_data: float = 0.0,
     first: int = 0,
 ) -> Iterator[TileRow]:
-    """Judge a scene's tiles from tile row `first` on; memory holds a row of tiles at a time.
+    """Judge a scene's tiles, row by row; memory holds a row of tiles at a time.
 
-    A tile of which more than the share `max_no_data` is no data is not judged; in others, and where single pixels or
-    lines are missing, the nearest pixels fill the gap, which does not count in the map. Raises ImageError.
+    Where pixels or lines of a judged tile are missing, the nearest pixels fill the gap. It does not count in the map.
+
+    Args:
+        scorer: gives scores and maps of prepared tiles.
+        preprocess: what a tile goes through before.
+        scene: the image, read piece by piece.
+        tiling: the tiles' size and overlap.
+        max_no_data: a tile of which more than this share is no data is not judged; in [0, 1).
+        first: the tile row to begin with.
+
+    Raises:
+        ImageError: the scene is smaller than a tile, or damaged.
     """
     strips = read_strips(scene, tiling, preprocess, max_no_data=max_no_data, first=first)
     for top, parts in groupby(strips, key=lambda strip: strip.top):

@@ -19,15 +19,21 @@ Unit = Literal["image", "tile"]
 class Calibration(BaseModel):
     """What held-out normal images scored, and the false-alarm rate the user asked for.
 
-    `scores` (n,) are raw scores and `map_peaks` (n,) the largest value of each image's anomaly map, both kept sorted
-    and never of images that the model was trained on or that are anomalous. If a new normal image is exchangeable
-    with the held-out ones, it is flagged with a probability of at most `guaranteed_rate`, which is at most
-    `false_alarm_rate` unless `note` says otherwise. The guarantee is an average over draws of the held-out images.
-    `unit` says what was held out: images, or tiles of them. With tiles the rate is one of tiles, and an image of many,
-    which is flagged for its worst tile, is flagged far more often.
+    If a new normal image is exchangeable with the held-out ones, it is flagged with a probability of at most
+    `guaranteed_rate`, which is at most `false_alarm_rate` unless `note` says otherwise. The guarantee is an average
+    over draws of the held-out images.
 
-    Raises pydantic's ValidationError (a ValueError): no score, a value that is not finite, lists of unequal length, a
-    rate outside (0, 1), an unknown field.
+    Args:
+        scores: (n,) raw scores, kept sorted; never of images that the model was trained on or that are anomalous.
+        map_peaks: (n,) the largest value of each image's anomaly map, kept sorted.
+        false_alarm_rate: the rate asked for, in (0, 1).
+        unit: what was held out: images, or tiles of them. With tiles the rate is one of tiles, and an image of many,
+            which is flagged for its worst tile, is flagged far more often.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: no score, a value that is not finite, lists of unequal length, a rate
+            outside (0, 1), an unknown field.
+
     Source: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World (2005); Bates et al., Testing for Outliers
     with Conformal p-values (Annals of Statistics, 2023).
     """
@@ -43,7 +49,17 @@ class Calibration(BaseModel):
     def from_normals(
         cls, scores: npt.ArrayLike, map_peaks: npt.ArrayLike, false_alarm_rate: float, unit: Unit = "image"
     ) -> Self:
-        """Calibrate on arrays: scores (n,) and map peaks (n,) of held-out normal images, in any order."""
+        """Calibrate on arrays of what held-out normal images scored.
+
+        Args:
+            scores: (n,) raw scores, in any order.
+            map_peaks: (n,) the largest value of each anomaly map, in any order.
+            false_alarm_rate: the rate asked for, in (0, 1).
+            unit: what was held out, images or tiles.
+
+        Raises:
+            ValidationError: as in the constructor.
+        """
         as_lists = [np.asarray(values, dtype=np.float64).ravel().tolist() for values in (scores, map_peaks)]
         return cls(
             scores=tuple(as_lists[0]), map_peaks=tuple(as_lists[1]), false_alarm_rate=false_alarm_rate, unit=unit

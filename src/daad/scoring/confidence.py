@@ -12,8 +12,16 @@ UNTESTED = 0.5  # the threshold where no held-out image shows a box
 
 
 class Confidence(BaseModel):
-    """The threshold of a box's score, and what it was worth on the held-out images: precision, recall and F1 at IoU .5,
-    NaN-free (None where there was nothing to measure on)."""
+    """The threshold of a box's score, and how good it was on the held-out images.
+
+    Args:
+        threshold: the score from which a box is shown, in [0, 1].
+        images: the number of held-out images.
+        boxes: the number of labelled boxes on them.
+        precision: at IoU .5; None, never NaN, where there was nothing to measure on. So are the next two.
+        recall: at IoU .5.
+        f1: at IoU .5.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,9 +34,16 @@ class Confidence(BaseModel):
 
     @classmethod
     def from_found(cls, scores: npt.ArrayLike, right: npt.ArrayLike, *, images: int, boxes: int) -> Confidence:
-        """The threshold of the best F1: the scores (N,) of all boxes found on `images` held-out images, which of them
-        (N,) are right, and how many boxes there are to find. Half the way to the next lower score, so that a score a
-        hair lower is still taken; 0.5 where there is nothing to find or nothing was found rightly."""
+        """The threshold of the best F1; 0.5 where there is nothing to find, or nothing found is right.
+
+        It lies halfway to the next lower score, so that a score a hair lower is still taken.
+
+        Args:
+            scores: (N,) those of all boxes found on the held-out images.
+            right: (N,) which of them match a labelled box.
+            images: the number of held-out images.
+            boxes: the number of labelled boxes on them.
+        """
         values, hits = np.asarray(scores, np.float64), np.asarray(right, bool)
         if not boxes or not hits.any():
             return cls(threshold=UNTESTED, images=images, boxes=boxes)

@@ -15,8 +15,11 @@ import numpy.typing as npt
 class Region:
     """A connected area of the anomaly map above the map threshold, in pixels of the image as it was given.
 
-    `box` is (left, top, right, bottom), right and bottom exclusive; `area` counts pixels; `peak` is the largest map
-    value inside; `centroid` is (x, y), the mean position of the region's pixels.
+    Args:
+        box: (left, top, right, bottom), right and bottom exclusive.
+        area: the number of pixels.
+        peak: the largest map value inside.
+        centroid: (x, y), the mean position of the region's pixels.
     """
 
     box: tuple[int, int, int, int]
@@ -29,13 +32,23 @@ class Region:
 class Prediction:
     """The verdict on one image.
 
-    `score` is the model's raw anomaly score (higher is more anomalous, no fixed range). `p_value` in (0, 1] is the
-    conformal p-value against held-out normal images: the share of normal images expected to score at least this high.
-    `is_anomalous` is `score > threshold`. `anomaly_map` is (H, W) float32 at the size of
-    the given image; `reconstruction` is (h, w, C) uint8 or uint16 at the size the model saw, and so is what else the
-    model draws, in `pictures` by name (utad: impression, naive impression), and the `image` itself as the model saw it.
-    `threshold` and `map_threshold` are those it was judged by. Where the image could not be judged, `error` says why,
-    numbers are NaN and `is_anomalous` is None.
+    Where the image could not be judged, `error` says why, numbers are NaN and `is_anomalous` is None.
+
+    Args:
+        name: the image's path within its folder or list, or its place, such as array[3].
+        score: the model's raw anomaly score; higher is more anomalous, in no fixed range.
+        p_value: the share of normal images expected to score at least this high, in (0, 1]: the conformal p-value
+            against held-out normal images.
+        is_anomalous: whether `score` is above `threshold`.
+        regions: where the map is above `map_threshold`, the highest peak first.
+        anomaly_map: (H, W) float32 at the size of the given image; None where maps were not asked for.
+        reconstruction: (h, w, C) uint8 or uint16 at the size the model saw; None where the model gives none.
+        error: why the image could not be judged, else None.
+        pictures: what else the model draws, by name, of the form of `reconstruction` (utad: impression, naive
+            impression).
+        image: the given image as the model saw it, of the form of `reconstruction`.
+        threshold: the score above which an image is anomalous.
+        map_threshold: the map value above which a pixel belongs to a region.
     """
 
     name: str

@@ -16,11 +16,16 @@ def find_regions(
 ) -> tuple[Region, ...]:
     """The 8-connected regions where the map (H, W) lies above `threshold`, the highest peak first.
 
-    Regions of equal peak come in the order of their first pixel, row by row. Those under `min_area` pixels are left
-    out, and of the rest only the first `limit` are kept (None: all).
+    Regions of equal peak come in the order of their first pixel, row by row.
 
-    Raises ValueError if the map is not 2-D or holds a NaN, the threshold is NaN, `min_area` is below 1 or `limit`
-    below 0.
+    Args:
+        anomaly_map: (H, W) float32.
+        threshold: a map value, such as a calibration's `map_threshold`.
+        min_area: regions of fewer pixels are left out; at least 1.
+        limit: how many regions are kept, at least 0; None: all.
+
+    Raises:
+        ValueError: the map is not 2-D or holds a NaN, the threshold is NaN, or a number is out of range.
     """
     _check(anomaly_map, threshold, min_area, limit)
     above = anomaly_map > np.array([threshold])  # a scalar would be rounded to the map's float32 first

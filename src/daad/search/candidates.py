@@ -19,20 +19,26 @@ MAD_TO_SD = 1.4826  # standard deviation of a normal distribution over its media
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tile of a high anomaly score.
+    """A tile of a high anomaly score, and its highest point; positions are in pixels of the scene.
 
-    Attributes:
-        rank: 1 is the highest of all scenes.
+    Args:
+        rank: 1 is the highest score, or deviation, of all scenes.
         scene: the scene's name.
-        row: of the tile, counted in tiles.
-        column: of the tile, counted in tiles.
-        left: of the tile, in pixels of the scene, as are `top`, `right` and `bottom`; the latter two are exclusive.
-        peak_x: of the highest map value in the tile, in pixels of the scene, as is `peak_y`.
-        score: raw.
-        p_value: from the detector's calibration.
-        deviations: distance from the median of the scene's tiles in robust standard deviations.
-        longitude: of the peak (WGS 84), as is `latitude`; None where the file has no position on Earth.
-        corners: (longitude, latitude) of the tile's corners, clockwise from the top left; empty where there are none.
+        row: of tiles, from 0.
+        column: of tiles, from 0.
+        left: of the tile.
+        top: of the tile.
+        right: of the tile, exclusive.
+        bottom: of the tile, exclusive.
+        peak_x: of the highest value of the tile's map.
+        peak_y: of the highest value of the tile's map.
+        score: the tile's raw score.
+        p_value: of the score, in (0, 1].
+        deviations: distance of the score from the median of its scene's tiles, in robust standard deviations.
+        longitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
+        latitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
+        corners: (longitude, latitude) of the tile's corners, clockwise from the top left; empty where the file is not
+            geo-referenced, and where the tile crosses the date line or a pole.
     """
 
     rank: int

@@ -1,4 +1,4 @@
-"""Which images each step sees: a pure function of the seed and the step, so that a resumed run needs no state."""
+"""The images of every step: a pure function of seed and step, so that a resumed run needs no state."""
 
 from __future__ import annotations
 
@@ -22,26 +22,44 @@ def _epoch(seed: int, stage: int, epoch: int, images: int) -> npt.NDArray[np.int
 
 
 def batch_indices(seed: int, stage: int, step: int, images: int, batch_size: int) -> npt.NDArray[np.int64]:
-    """Indices of the images of one step: endless shuffled epochs, laid end to end and cut into equal batches."""
+    """Indices of the images of one step: endless shuffled epochs, concatenated and cut into equal batches.
+
+    Args:
+        seed: of the run.
+        stage: number of the stage.
+        step: number of the step in its stage.
+        images: number of training images.
+        batch_size: images a step; at most all of them.
+    """
     size = min(batch_size, images)
     positions = np.arange(step * size, (step + 1) * size)
     return np.array([_epoch(seed, stage, int(p) // images, images)[int(p) % images] for p in positions])
 
 
 class Batches(Protocol):
-    """What a model learns from, batch by batch."""
+    """The training data of a model, batch by batch."""
 
     def __len__(self) -> int: ...
 
     def take(self, indices: Ints) -> Any:
-        """The batch of these images; what it draws follows from torch's random state."""
+        """The batch of these images; random numbers come from torch's random state."""
 
     def in_order(self, batch_size: int) -> Iterator[Any]:
         """All images once, in order, in batches."""
 
 
 class ImageBatches:
-    """Float batches (B, C, H, W) in [0, 1] on a device, from stored integer images (N, H, W, C), or `rows` of them."""
+    """Float batches (B, C, H, W) in [0, 1] on a device, from stored integer images.
+
+    Args:
+        images: (N, H, W, C), integers.
+        to_float: integer images -> float images (B, C, H, W) in [0, 1].
+        device: where the batches go.
+        rows: indices of the images to use; None: all.
+
+    Raises:
+        TrainingError: where there are no images.
+    """
 
     def __init__(
         self, images: Ints, to_float: Callable[[Ints], Ints], device: torch.device, rows: Ints | None = None
@@ -62,7 +80,7 @@ class ImageBatches:
         return batch.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def in_order(self, batch_size: int) -> Iterator[Tensor]:
-        """All images once, in order. A lone last image joins the batch before it: batch statistics need two."""
+        """All images once, in order. A single last image joins the batch before it: batch statistics need two."""
         starts = list(range(0, len(self), batch_size))
         if len(starts) > 1 and len(self) - starts[-1] == 1:
             starts.pop()

@@ -1,4 +1,4 @@
-"""A training run on disk: everything needed to go on as if nothing had happened, without pickle."""
+"""A training run on disk: everything that an exact resume needs, without pickle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA = "daad-checkpoint-1"
 
 @dataclass(frozen=True)
 class Position:
-    """Where training stands: `step` steps of stage number `stage` are done."""
+    """The progress of a training: `step` steps of stage number `stage` are done."""
 
     stage: int = 0
     step: int = 0
@@ -30,14 +30,22 @@ class Position:
 def save_checkpoint(
     path: Path, model: nn.Module, optimisers: dict[str, Optimizer], position: Position, identity: str
 ) -> None:
-    """Write model, optimisers, random state and position. `identity` names the run; only the same one may resume."""
+    """Write model, optimisers, random state and position.
+
+    Args:
+        path: of the file; it is written atomically.
+        model: with all weights and buffers.
+        optimisers: those of the running stage, by player.
+        position: steps that are done.
+        identity: name of the run; only the same one may resume.
+    """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     scalars: dict[str, Any] = {}
     for name, optimiser in optimisers.items():
         for index, state in optimiser.state_dict()["state"].items():
             for key, value in state.items():
-                place = f"optimiser.{name}.{index}.{key}"
-                (tensors if isinstance(value, Tensor) else scalars)[place] = value
+                entry = f"optimiser.{name}.{index}.{key}"
+                (tensors if isinstance(value, Tensor) else scalars)[entry] = value
     tensors["random.cpu"] = torch.get_rng_state()
     header = {
         "schema": SCHEMA,
@@ -51,7 +59,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, identity: str) -> tuple[Position, dict[str, Tensor], dict[str, Any]]:
-    """Position, tensors and scalars of a checkpoint; ArtifactError where it is foreign, damaged or another run's."""
+    """Position, tensors and scalars of a checkpoint. ArtifactError where it is damaged, or of another run or schema."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -69,26 +77,29 @@ def load_checkpoint(path: Path, identity: str) -> tuple[Position, dict[str, Tens
 
 
 def restore_model(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put the checkpoint's weights and random state back."""
+    """Load the checkpoint's weights and random state."""
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     torch.set_rng_state(tensors["random.cpu"])
 
 
 def restore_optimisers(optimisers: dict[str, Optimizer], tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-    """Put the checkpoint's optimiser states back."""
+    """Load the checkpoint's optimiser states."""
     for name, optimiser in optimisers.items():
         prefix = f"optimiser.{name}."
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Any]] = {}
-        for place, value in {**tensors, **scalars}.items():
-            if place.startswith(prefix):
-                index, key = place.removeprefix(prefix).split(".", 1)
-                state.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
+        for entry, value in {**tensors, **scalars}.items():
+            if entry.startswith(prefix):
+                index, key = entry.removeprefix(prefix).split(".", 1)
+                state.setdefault(int(index), {})[key] = _in_memory_format_of(parameters[int(index)], value)
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
-def _laid_out_like(parameter: Tensor, value: Any) -> Any:
-    """A fused optimiser walks parameter and state in memory order, so both must be in the same memory format."""
+def _in_memory_format_of(parameter: Tensor, value: Any) -> Any:
+    """Copy optimiser state into the memory format of its parameter.
+
+    A fused optimiser reads parameter and state in memory order, so both must have the same format.
+    """
     if not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

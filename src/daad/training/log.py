@@ -1,4 +1,4 @@
-"""The run log: one CSV row a step, and TensorBoard beside it where that is installed."""
+"""The run log: one CSV row for every loss term of a step, and TensorBoard events where that is installed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,31 @@ COLUMNS = ["stage", "step", "player", "term", "value", "learning_rate"]
 
 
 class RunLog:
-    """Append loss terms to `folder/log.csv` (columns of COLUMNS), and to `folder/tensorboard` where it can.
+    """Append loss terms to `folder/log.csv` (columns of COLUMNS), and to `folder/tensorboard` where it is installed.
 
-    On resume, rows after the checkpoint are dropped, so that the log reads as if the run had never stopped.
+    On resume, rows after the checkpoint are dropped. So the log equals that of an uninterrupted run.
     """
 
     def __init__(self, folder: Path, *, resume_at: tuple[int, int] | None = None) -> None:
         path = folder / "log.csv"
-        kept = _rows_before(path, resume_at) if resume_at is not None else []
+        rows = _rows_before(path, resume_at) if resume_at is not None else []
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([COLUMNS, *kept])
-        write_atomically(path, text.getvalue().encode())  # whole at every moment: a second kill loses no history
+        csv.writer(text).writerows([COLUMNS, *rows])
+        write_atomically(path, text.getvalue().encode())  # complete at every moment: a second kill loses no rows
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._board = _tensorboard(folder / "tensorboard", resume_at[1] if resume_at else None)
 
     def write(self, stage: int, step: int, player: str, terms: dict[str, float], learning_rate: float) -> None:
-        """Record the terms of one player's step."""
+        """Record the loss terms of one player's step.
+
+        Args:
+            stage: number of the stage.
+            step: number of the step in its stage.
+            player: name of the player.
+            terms: weighted loss terms by name.
+            learning_rate: of the step.
+        """
         for term, value in terms.items():
             self._writer.writerow([stage, step, player, term, repr(value), repr(learning_rate)])
             if self._board is not None:
@@ -48,7 +56,7 @@ class RunLog:
 
 
 def _rows_before(path: Path, position: tuple[int, int]) -> list[list[str]]:
-    """The rows before a position; what a crash left unreadable is dropped."""
+    """The rows before a position (stage, step); rows that a crash left unreadable are dropped."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:

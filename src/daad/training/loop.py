@@ -1,7 +1,7 @@
-"""The one training loop: stages in order, players in turn, every step a pure function of seed and position.
+"""The training loop: stages in order, players in turn, every step a pure function of seed and position.
 
 for stage: begin -> for step: batch -> for player: loss terms -> gradients -> optimiser -> after_step -> end
-                                  \\-> refuse NaN, log, checkpoint every N steps, progress
+                                  \\-> stop at NaN, log, checkpoint every N steps, progress
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps its checkpoint and log; `identity` names the run, so that only the same one resumes."""
+    """The folder of a run's checkpoint and log. Only a run with the same `identity` resumes from it."""
 
     path: Path
     identity: str
@@ -53,7 +53,7 @@ class RunFolder:
 
 @dataclass
 class TrainingSummary:
-    """What a training did: steps, seconds of this process, last value of each term, precision used."""
+    """Steps, seconds of this process, precision used, and the last value of every loss term."""
 
     steps: int
     seconds: float
@@ -65,7 +65,7 @@ class TrainingSummary:
 def resolve_precision(precision: Precision, accelerator: str) -> str:
     """bf16-mixed where the CPU multiplies bf16 in hardware (there it is faster), else 32-true.
 
-    Decided from the CPU's features alone, never from a timing, so that two runs on one machine agree.
+    It depends on the CPU's features and on no timing, so two runs on one machine agree.
     """
     if precision != "auto":
         return precision
@@ -75,12 +75,12 @@ def resolve_precision(precision: Precision, accelerator: str) -> str:
 
 def learning_rate_at(step: int, steps: int) -> float:
     """Share of the highest learning rate at a step: a short linear warm-up, then a cosine down to LOWEST_RATE."""
-    warm = min(1.0, (step + 1) / min(WARMUP_STEPS, steps))
-    return warm * (LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    warmup = min(1.0, (step + 1) / min(WARMUP_STEPS, steps))
+    return warmup * (LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def seed_at(seed: int, stage: int, position: int) -> None:
-    """Seed torch for what the hooks and losses of a position draw, so that a resumed run draws the same numbers.
+    """Seed torch for the hooks and losses of a position, so that a resumed run draws the same random numbers.
 
     Position 0 is a stage's `begin`, 1 its first step, steps + 1 its `end`.
     """
@@ -99,9 +99,22 @@ def train(
     run: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> TrainingSummary:
-    """Train `model` in place on integer images (N, H, W, C), or `rows` of them; one seed, one result on one CPU.
+    """Train `model` in place on integer images. On one CPU the result depends on the seed alone.
 
-    See `train_on` for the rest.
+    Args:
+        model: what is trained.
+        images: (N, H, W, C), integers.
+        to_float: integer images -> float images (B, C, H, W) in [0, 1].
+        rows: indices of the images to train on; None: all.
+        seed: of batches and random numbers.
+        accelerator: Fabric's: "auto", "cpu", "cuda", ...
+        precision: "auto" (see `resolve_precision`), "32-true" or "bf16-mixed".
+        run: folder of checkpoint and log; None: neither is written.
+        progress: called as `progress(done, total)` after every step.
+
+    Raises:
+        TrainingError: for a loss that is not finite, with step and term.
+        ArtifactError: where the checkpoint of a run to resume does not fit.
     """
 
     def batches(device: torch.device) -> ImageBatches:
@@ -120,17 +133,27 @@ def train_on(
     run: RunFolder | None = None,
     progress: Progress | None = None,
 ) -> TrainingSummary:
-    """Train `model` in place on the batches that `batches_on(device)` gives.
+    """Train `model` in place on batches of any kind.
 
-    `progress(done, total)` is called after every step. Raises TrainingError for a loss that is not finite, with the
-    step and the term named, and ArtifactError where a run to resume does not fit.
+    Args:
+        model: what is trained.
+        batches_on: device -> the batches on it.
+        seed: of batches and random numbers.
+        accelerator: Fabric's: "auto", "cpu", "cuda", ...
+        precision: "auto" (see `resolve_precision`), "32-true" or "bf16-mixed".
+        run: folder of checkpoint and log; None: neither is written.
+        progress: called as `progress(done, total)` after every step.
+
+    Raises:
+        TrainingError: for a loss that is not finite, with step and term.
+        ArtifactError: where the checkpoint of a run to resume does not fit.
     """
     fabric, precision_used = _fabric(accelerator, precision)
     batches = batches_on(fabric.device)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = monotonic()
     with only_one(run.path) if run else nullcontext(), torch.random.fork_rng():
-        trainer = _Trainer(fabric, model, batches, model.stages(len(batches)), seed, run, progress or _ignore)
+        trainer = _Trainer(fabric, model, batches, model.stages(len(batches)), seed, run, progress or _no_progress)
         trainer.run()
     model.eval()
     total = sum(stage.steps for stage in trainer.stages)
@@ -139,7 +162,7 @@ def train_on(
 
 
 def _fabric(accelerator: str, precision: Precision) -> tuple[Fabric, str]:
-    """Fabric on one device in the resolved precision; it announces itself in the log, which nobody asked for."""
+    """Fabric on one device, and the resolved precision. Fabric's own log messages are muted."""
     logger = logging.getLogger("lightning_fabric.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -152,7 +175,7 @@ def _fabric(accelerator: str, precision: Precision) -> tuple[Fabric, str]:
 
 
 class _Trainer:
-    """The state of one training: what the loop's functions would otherwise hand around."""
+    """The state of one training, shared by the functions of the loop."""
 
     def __init__(
         self,
@@ -168,12 +191,13 @@ class _Trainer:
         self.seed, self.folder, self.progress = seed, folder, progress
         self.total = sum(stage.steps for stage in stages)
         self.last_terms: dict[str, float] = {}
-        self.position, self.tensors, self.scalars = self._start()
-        self.resumed_at = self._done(self.position)
+        self.position, self.tensors, self.scalars = self._load()
+        self.resumed_at = self._steps_done(self.position)
         resume_at = (self.position.stage, self.position.step) if self.tensors else None
         self.log = RunLog(folder.path, resume_at=resume_at) if folder else None
 
-    def _start(self) -> tuple[Position, dict[str, Any], dict[str, Any]]:
+    def _load(self) -> tuple[Position, dict[str, Any], dict[str, Any]]:
+        """Position, tensors and scalars to resume from; the beginning where there is no checkpoint."""
         if self.folder is None or not self.folder.resume:
             return Position(), {}, {}
         if not self.folder.checkpoint.is_file():
@@ -188,17 +212,17 @@ class _Trainer:
     def run(self) -> None:
         try:
             for number in range(self.position.stage, len(self.stages)):
-                self._stage(number)
+                self._run_stage(number)
         finally:
             if self.log is not None:
                 self.log.close()
 
-    def _stage(self, number: int) -> None:
+    def _run_stage(self, number: int) -> None:
         stage = self.stages[number]
         first = self.position.step if number == self.position.stage else 0
         in_order = partial(self.batches.in_order, IN_ORDER_BATCH)
         optimisers = {player.name: player.optimiser(player.parameters) for player in stage.players}
-        highest = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
+        highest_rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
         if first:
             restore_optimisers(optimisers, self.tensors, self.scalars)
         elif stage.begin:
@@ -213,8 +237,8 @@ class _Trainer:
             indices = batch_indices(self.seed, number, step, len(self.batches), stage.batch_size)
             batch = self.batches.take(indices)
             for player in stage.players:
-                rate = highest[player.name] * learning_rate_at(step, stage.steps)
-                terms = self._play(stage, player, optimisers[player.name], batch, step, rate)
+                rate = highest_rates[player.name] * learning_rate_at(step, stage.steps)
+                terms = self._optimise(stage, player, optimisers[player.name], batch, step, rate)
                 self.last_terms |= {f"{player.name}/{term}": value for term, value in terms.items()}
                 if self.log is not None:
                     self.log.write(number, step, player.name, terms, rate)
@@ -225,13 +249,13 @@ class _Trainer:
             seed_at(self.seed, number, stage.steps + 1)
             stage.end(in_order)
 
-    def _play(
+    def _optimise(
         self, stage: Stage, player: Player, optimiser: Optimizer, batch: Any, step: int, rate: float
     ) -> dict[str, float]:
-        """One player's step: only its own parameters learn."""
-        mine = {id(p) for p in player.parameters}
+        """One step of a player's optimiser; only its own parameters get gradients. Returns its loss terms."""
+        trained = {id(p) for p in player.parameters}
         for parameter in self.model.parameters():
-            parameter.requires_grad_(id(parameter) in mine)
+            parameter.requires_grad_(id(parameter) in trained)
         with self.fabric.autocast():
             losses = player.loss(batch)
         values = {term: float(loss.detach()) for term, loss in losses.items()}
@@ -249,17 +273,18 @@ class _Trainer:
         return values
 
     def _after_step(self, number: int, done: int, optimisers: dict[str, Optimizer]) -> None:
+        """Save a checkpoint where it is due, and report progress."""
         position = Position(number, done)
         every = self.folder.checkpoint_every if self.folder else 0
         if self.folder and (done % every == 0 or done == self.stages[number].steps):
             if self.log is not None:
                 self.log.flush()
             save_checkpoint(self.folder.checkpoint, self.model, optimisers, position, self.folder.identity)
-        self.progress(self._done(position), self.total)
+        self.progress(self._steps_done(position), self.total)
 
-    def _done(self, position: Position) -> int:
+    def _steps_done(self, position: Position) -> int:
         return sum(stage.steps for stage in self.stages[: position.stage]) + position.step
 
 
-def _ignore(done: int, total: int) -> None:
-    """No progress asked for."""
+def _no_progress(done: int, total: int) -> None:
+    """The progress callback of a training without one."""

@@ -1,7 +1,7 @@
 """Discriminator = feature extractor + classifier.
 
-Source: the split is the DAAD paper's figure; the layers, which it does not state, are those of Skip-GANomaly
-(Akcay et al., 2019).
+Source: the split is from the DAAD paper's figure. The layers are those of Skip-GANomaly (Akcay et al., 2019), for the
+paper does not state them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ SMALLEST_MAP = 4
 
 
 class Discriminator(nn.Module):
-    """Judge images (B, C, H, W): strided convolutions down to about 4 x 4, features before a one-logit classifier.
+    """Images (B, C, H, W) -> real/fake logits (B,): strided convolutions down to about 4 x 4, then a classifier.
 
-    `width` is the channels after the first layer; they double at each layer up to `max_width`, which keeps the
-    network from outgrowing the generator at large sizes. `features` is the length of the feature vector at each place.
+    Args:
+        channels: C of the images.
+        height: H of the images.
+        width_px: W of the images.
+        width: channels after the first layer; they double at every layer.
+        max_width: largest number of channels, so that at large sizes the network is not larger than the generator.
+        features: length of f_D at every position.
     """
 
     def __init__(self, channels: int, height: int, width_px: int, *, width: int, max_width: int, features: int) -> None:
@@ -36,8 +41,8 @@ class Discriminator(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """f_D: the extractor's output just before the classifier, (B, features, h, w)."""
-        found: Tensor = self.extractor(images)
-        return found
+        features: Tensor = self.extractor(images)
+        return features
 
     def classify(self, features: Tensor) -> Tensor:
         """One real/fake logit an image, (B,)."""

@@ -1,4 +1,4 @@
-"""DAAD and DAAD+: divide the feature maps into blocks, rebuild each from memory, assemble; judge what comes out.
+"""DAAD and DAAD+: divide feature maps into blocks, rebuild every block from memory, assemble, reconstruct the image.
 
 Source: Hou et al., "Divide-and-Assemble: Learning Block-wise Memory for Unsupervised Anomaly Detection", ICCV 2021.
 
@@ -19,7 +19,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from daad.models.autoencoders import SMALL, SMALLEST_SPREAD, MemoryConfig, Reconstructor, adam, check_batch_statistics
+from daad.models.autoencoders import (
+    SMALL,
+    SMALLEST_DEVIATION,
+    MemoryConfig,
+    Reconstructor,
+    adam,
+    check_batch_statistics,
+)
 from daad.models.base import Output
 from daad.models.daad.discriminator import Discriminator
 from daad.nn.block_memory import check_division, legal_rates
@@ -45,7 +52,7 @@ SMALL_DAAD_PLUS: Mapping[str, Any] = {
 
 
 def legal_patches(length: int) -> list[int]:
-    """Every side of a block, in image pixels, that cuts an image side and its maps at all scales into equal parts."""
+    """The sides of a block, in image pixels, that divide an image side and its maps at all scales into equal blocks."""
     sides = [length >> level for level in range(1, LEVELS + 1)]
     rates = [rate for rate in legal_rates(length) if all(side % min(rate, side) == 0 for side in sides)]
     return [length // rate for rate in reversed(rates) if length // rate > 1]
@@ -54,14 +61,16 @@ def legal_patches(length: int) -> list[int]:
 class DAADConfig(MemoryConfig):
     """Settings of DAAD. The paper gives no values; rates, N, widths and weights are our choices.
 
-    `division_rate` is the granularity: numbers of PARTS, so a large rate is fine. One number r means r_h = r_w = r,
-    r_c = 1 at every scale (never more than a map's own side); (r_h, r_w, r_c) sets all three at every scale; four such
-    triples set each scale, 1/2 first. None cuts every scale into the same patches of `patch` x `patch` image pixels; a
-    side that cannot be cut so is cut into the largest smaller ones that fit.
+    `division_rate` is the granularity, in numbers of blocks: a large rate gives small blocks.
+
+    - One number r: r_h = r_w = r and r_c = 1 at every scale, at most the side of the map.
+    - (r_h, r_w, r_c): the same three at every scale.
+    - Four such triples: one for every scale, 1/2 first.
+    - None: blocks of `patch` x `patch` image pixels at every scale; where a side has no such divisor, the next smaller.
     """
 
     division_rate: int | Rate | tuple[Rate, Rate, Rate, Rate] | None = Field(
-        None, description="r, (r_h, r_w, r_c), or one triple a scale from 1/2 to 1/16; None: from patch"
+        None, description="r, (r_h, r_w, r_c), or a triple for every scale from 1/2 to 1/16; None: from patch"
     )
     patch: int = Field(
         16,
@@ -72,7 +81,7 @@ class DAADConfig(MemoryConfig):
         LEVELS,
         ge=1,
         le=LEVELS,
-        description="scales with a memory, from the bottleneck up; the others have no path",
+        description="number of scales with a memory, from the bottleneck up; the others have no path",
     )
 
     @model_validator(mode="after")
@@ -83,7 +92,7 @@ class DAADConfig(MemoryConfig):
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """(r_h, r_w, r_c) of each scale, 1/2 first."""
+        """(r_h, r_w, r_c) of every scale, 1/2 first."""
         rate = self.division_rate
         if isinstance(rate, tuple) and isinstance(rate[0], tuple):
             return tuple(r for r in rate if isinstance(r, tuple))
@@ -95,8 +104,10 @@ class DAADConfig(MemoryConfig):
         _, height, width = self.level_shape(level)
         if rate is not None:
             return min(rate, height), min(rate, width), 1
-        tall, wide = (max(p for p in legal_patches(length) if p <= self.patch) for length in (self.height, self.width))
-        return min(self.height // tall, height), min(self.width // wide, width), 1
+        patch_height, patch_width = (
+            max(p for p in legal_patches(length) if p <= self.patch) for length in (self.height, self.width)
+        )
+        return min(self.height // patch_height, height), min(self.width // patch_width, width), 1
 
 
 class DAAD(Reconstructor):
@@ -117,7 +128,7 @@ class DAAD(Reconstructor):
 
     @classmethod
     def size_multiple(cls, settings: Mapping[str, Any]) -> int:
-        """Whole patches, where the granularity is given as one; what is no patch the config will refuse."""
+        """A multiple of `patch`, where the granularity is given by it. An illegal `patch` is left to the config."""
         patch = settings.get("patch")
         if not isinstance(patch, int) or patch < 1 or settings.get("division_rate"):
             return MULTIPLE
@@ -132,17 +143,17 @@ class DAADPlusConfig(DAADConfig):
     lambda_adv: float = Field(1.0, ge=0, description="weight of L_adv")
     lambda_ali: float = Field(1.0, ge=0, description="weight of L_ali, the alignment of discriminator features")
     gamma: float = Field(0.9, ge=0, le=1, description="share of R in the score; the rest is L")
-    balance: bool = Field(False, description="divide R and L by their spread over the training images before mixing")
+    balance: bool = Field(False, description="divide R and L by their standard deviations over the training images")
     discriminator_width: int | None = Field(None, ge=1, description="channels of its first layer; None: from size")
-    discriminator_max_width: int = Field(512, ge=1, description="cap of its channels, which double at each layer")
-    discriminator_features: int = Field(100, ge=1, description="length of f_D at each place")
+    discriminator_max_width: int = Field(512, ge=1, description="its most channels; they double at every layer")
+    discriminator_features: int = Field(100, ge=1, description="length of f_D at every position")
 
 
 DISCRIMINATOR_WIDTHS = {"nano": 8, "small": 16, "paper": 64}
 
 
 class DAADPlus(DAAD):
-    """DAAD with adversarial learning; the discriminator's features join the score."""
+    """DAAD with adversarial training; the score includes the error of discriminator features."""
 
     Config: ClassVar[type[ModelConfig]] = DAADPlusConfig
     presets: ClassVar[Mapping[str, Preset]] = {
@@ -162,7 +173,7 @@ class DAADPlus(DAAD):
             max_width=config.discriminator_max_width,
             features=config.discriminator_features,
         )
-        self.register_buffer("spread", torch.ones(2))  # of R and L over the training images, where they are balanced
+        self.register_buffer("spread", torch.ones(2))  # deviations of R and L over the training images, with `balance`
 
     def forward(self, images: Tensor) -> Output:
         output = super().forward(images)
@@ -171,7 +182,7 @@ class DAADPlus(DAAD):
         return output._replace(score=gamma * r_x + (1 - gamma) * l_x)
 
     def terms(self, images: Tensor, output: Output) -> Tensor:
-        """R(x) and L(x) of each image, (2, B): the error of the image, and of its discriminator features."""
+        """R(x) and L(x), (2, B): the errors of the images and of their discriminator features."""
         assert output.reconstruction is not None
         real = self.discriminator.features(images)
         fake = self.discriminator.features(output.reconstruction)
@@ -180,7 +191,7 @@ class DAADPlus(DAAD):
     def stages(self, images: int) -> list[Stage]:
         config = self.config
         check_batch_statistics(config, images)
-        latest: dict[str, Tensor] = {}  # the generator's x_hat of this step, for the discriminator's turn
+        latest: dict[str, Tensor] = {}  # x_hat of the generator's step, for the discriminator's step
 
         def generator_loss(batch: Tensor) -> dict[str, Tensor]:
             rebuilt = self.generator(corrupt(batch, config.corruption))
@@ -188,11 +199,11 @@ class DAADPlus(DAAD):
             with torch.no_grad():
                 real_features = self.discriminator.features(batch)
             fake_features = self.discriminator.features(rebuilt)
-            judged = self.discriminator.classify(fake_features)
+            logits = self.discriminator.classify(fake_features)
             aligned = squared_error_per_image(real_features.float(), fake_features.float()).mean()
             return {
                 "rec": config.lambda_rec * squared_error_per_image(batch, rebuilt.float()).mean(),
-                "adv": config.lambda_adv * real_loss(judged.float()),
+                "adv": config.lambda_adv * real_loss(logits.float()),
                 "ali": config.lambda_ali * aligned,
             }
 
@@ -205,20 +216,20 @@ class DAADPlus(DAAD):
             Player("generator", list(self.generator.parameters()), optimiser, generator_loss),
             Player("discriminator", list(self.discriminator.parameters()), optimiser, discriminator_loss),
         ]
-        return [Stage("adversarial", players, config.training_steps(images), config.batch_size, end=self.settle)]
+        return [Stage("adversarial", players, config.training_steps(images), config.batch_size, end=self.finalise)]
 
-    def settle(self, batches: Batches) -> None:
-        super().settle(batches)
+    def finalise(self, batches: Batches) -> None:
+        super().finalise(batches)
 
-        def with_rebuilt() -> Iterator[Tensor]:  # what the discriminator meets when scoring
+        def real_and_fake() -> Iterator[Tensor]:  # the discriminator's inputs at inference
             return chain.from_iterable((batch, self.generator(batch)) for batch in batches())
 
-        reestimate_batch_norms(self.discriminator, self.discriminator, with_rebuilt)
+        reestimate_batch_norms(self.discriminator, self.discriminator, real_and_fake)
         if self.config.balance:
             self._balance(batches)
 
     @torch.no_grad()
     def _balance(self, batches: Batches) -> None:
-        """R and L live on unlike scales, and L's is whatever the discriminator happens to have learnt."""
+        """Deviations of R and L: their scales differ, and that of L depends on the trained discriminator."""
         terms = torch.cat([self.terms(batch, Reconstructor.forward(self, batch)) for batch in batches()], dim=1)
-        self.spread.copy_(terms.std(dim=1, correction=0).clamp_min(SMALLEST_SPREAD))
+        self.spread.copy_(terms.std(dim=1, correction=0).clamp_min(SMALLEST_DEVIATION))

@@ -1,13 +1,13 @@
-"""MCOD: outliers by their distance, in feature space, from what a memory of ten prototypes gives back.
+"""MCOD: outliers by their distance in feature space from the read of a memory of ten prototypes.
 
 Source: Huyan et al., "Unsupervised Outlier Detection Using Memory and Contrastive Learning", IEEE TIP 2022, and the
 authors' released code, whose constants are preset `official`.
 
     x  -> E   -> maps -> mean: f, contrast: e, slots: w        f_hat = softmax(w) M
-    x' -> E_K -> f', e', w' (E_K follows E slowly)  -> queue   x' a random view of x
+    x' -> E_K -> f', e', w' (E_K: momentum copy of E)  -> queue   x' a random view of x
     L = L_con(e, e', queue) + L_clu(columns of w, w') + L_reg(w) + L_read(f, f_hat, after the warm-up)
-    after each step: M <- rows of softmax(W_queue)^T F_queue, of unit length; slots hardly used are erased by noise
-    A(x) = |f - f_hat|^2; in our stable form |V (f - f_hat - b)|^2, V and b of the training images' f - f_hat
+    after every step: M <- rows of softmax(W_queue)^T F_queue, of unit length; noise erases slots that are hardly used
+    A(x) = |f - f_hat|^2; in our stable form |V (f - f_hat - b)|^2, with mean b and whitening V of the training images
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 
 from daad.errors import ConfigError
 from daad.models.base import AnomalyModel, Output
-from daad.models.mcod.momentum_encoder import follow, shadow_of
+from daad.models.mcod.encoder import Encoded, Encoder
+from daad.models.mcod.momentum_encoder import momentum_copy, update_momentum
 from daad.models.mcod.slot_memory import KeyQueue, SlotMemory
-from daad.models.mcod.whitening import Spread
-from daad.models.mcod.wide_resnet import WideResNet10
+from daad.models.mcod.whitening import Whitening
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.losses import info_nce, nt_xent
 from daad.presets import Preset
@@ -39,7 +39,7 @@ WIDTHS: Mapping[Size, tuple[int, int, int]] = {"nano": (8, 8, 16), "small": (16,
 EMBEDDING: Mapping[Size, int] = {"nano": 16, "small": 32, "paper": 128}
 QUEUE: Mapping[Size, int] = {"nano": 64, "small": 512, "paper": 4096}
 PAPER: Mapping[str, Any] = {"size": "paper", "epochs": 200, "batch_size": 256, "learning_rate": 1e-4}
-# The released constants, with what they bring: L_con is inert (cosines over 10 are all alike), the erasing noise drowns
+# The released constants and their effects: L_con is nearly constant (cosines divided by 10), the erasing noise exceeds
 # the memory (std .9 an element on unit rows), the read loss grows with the batch, scores depend on the batch.
 OFFICIAL: Mapping[str, Any] = {
     "temperature_contrast": 10.0,
@@ -53,9 +53,9 @@ OFFICIAL: Mapping[str, Any] = {
     "settle": False,
     "standardise": False,
 }
-SHORT = 2000  # steps, below which a momentum of 0.999 would leave E_K where it began
-NOWHERE = 1e6  # where the free places of the bank lie: farther from any feature of unit length than another
-SAME = 1e-4  # of the length of a feature: two that are nearer are the same image, seen in another batch
+SHORT_TRAINING = 2000  # steps, below which a momentum of 0.999 would leave E_K near its start
+FAR = 1e6  # unused rows of the bank: never among the nearest neighbours of a feature of unit length
+SAME_IMAGE = 1e-4  # share of a feature's length: nearer features are those of the same image in another batch
 
 
 class MCODConfig(TrainedConfig):
@@ -67,32 +67,32 @@ class MCODConfig(TrainedConfig):
     warmup: float = Field(0.5, ge=0, le=1, description="share of the steps before the memory is written and read")
     temperature_contrast: float = Field(0.2, gt=0, description="tau_f of L_con")
     temperature_slots: float = Field(0.5, gt=0, description="tau_w of L_clu")
-    balance: float = Field(0.05, ge=0, description="weight of L_reg, which keeps the slots in use alike")
+    balance: float = Field(0.05, ge=0, description="weight of L_reg, which evens out the use of the slots")
     momentum: float | None = Field(None, ge=0, le=1, description="of E_K; None: .99, from 2,000 steps on .999")
     weight_decay: float = Field(5e-4, ge=0, description="Adam's weight decay")
     smallest_crop: float = Field(0.5, gt=0, le=1, description="smallest share of the area that a key view shows")
     flip: bool = Field(True, description="mirror every other key view")
     unit_features: bool = Field(True, description="features f of unit length, as the memory's items are")
     read_loss: Literal["mean", "sum"] = Field("mean", description="L_read over the batch")
-    erase_std: float = Field(0.1, ge=0, description="noise of an unused slot, in units of 1 - its share of the queue")
-    batch_statistics: bool = Field(False, description="batch norm by the batch in hand, when scoring too")
+    erase_std: float = Field(0.1, ge=0, description="noise of a slot, in units of 1 - its share of the queue")
+    batch_statistics: bool = Field(False, description="batch norm by the statistics of the batch at inference too")
     settle: bool = Field(True, description="write the memory once more, from all training images, at the end")
     use_memory: bool = Field(True, description="train with L_read; off, the memory is only written at the end")
     use_contrast: bool = Field(True, description="train with L_con")
     standardise: bool = Field(
-        True, description="distances in units of the training images' spread, direction by direction (Mahalanobis)"
+        True, description="Mahalanobis distances, by the covariance of the training images, instead of Euclidean ones"
     )
     support_fraction: float = Field(
         1.0,
         ge=0.5,
         le=1,
-        description="share of the training images, the least odd, that the spread is learnt from",
+        description="share of the training images, the least anomalous, that mean and covariance are fitted to",
     )
     score: Literal["memory", "neighbours"] = Field(
-        "memory", description="distance from what the memory gives back, or mean distance from nearest training images"
+        "memory", description="distance from the memory's read, or mean distance from the nearest training images"
     )
     neighbours: int = Field(5, ge=1, le=1000, description="k of score neighbours")
-    bank_items: int = Field(1000, ge=1, le=100_000, description="training images kept, by chance, for score neighbours")
+    bank_items: int = Field(1000, ge=1, le=100_000, description="random training images kept for score neighbours")
 
     @property
     def feature_width(self) -> int:
@@ -100,47 +100,18 @@ class MCODConfig(TrainedConfig):
         return WIDTHS[self.size][-1]
 
 
-class Encoded(NamedTuple):
-    """maps (B, D, h, w), and of the whole image f (B, D), e (B, E) of unit length, w (B, K)."""
-
-    maps: Tensor
-    feature: Tensor
-    embedding: Tensor
-    logits: Tensor
-
-
-class Encoder(nn.Module):
-    """E: a wide residual net, the mean of its maps, and two linear heads on top of each other."""
-
-    def __init__(self, config: MCODConfig) -> None:
-        super().__init__()
-        self.unit = config.unit_features
-        norm = partial(nn.BatchNorm2d, track_running_stats=not config.batch_statistics)
-        self.body = WideResNet10(config.channels, STEM[config.size], WIDTHS[config.size], norm)
-        self.contrast = nn.Linear(config.feature_width, EMBEDDING[config.size])
-        self.slots = nn.Linear(EMBEDDING[config.size], config.memory_slots)
-
-    def forward(self, images: Tensor) -> Encoded:
-        maps = self.body(images).float()
-        mean = maps.mean(dim=(2, 3))
-        embedding = self.contrast(mean)
-        logits = self.slots(F.relu(embedding)).float()
-        if self.unit:
-            length = mean.norm(dim=1, keepdim=True).clamp_min(1e-6)
-            maps, mean = maps / length[:, :, None, None], mean / length
-        return Encoded(maps, mean, F.normalize(embedding.float(), dim=1), logits)
-
-
 class MCOD(AnomalyModel):
-    """See the module's docstring; image score 0 or more, higher is more anomalous: with `standardise` about 1 for the
-    training images, less where they are few, else in feature units squared.
+    """See the module's docstring; image score 0 or more.
 
-    The paper has no map. Ours gives every place its share of the score: with f the mean of maps g and r what f is
-    measured against, (f - r) . (g - r), whose mean over the places is |f - r|^2.
+    With `standardise` it is about 1 for the training images, less where they are few. Else it is in squared feature
+    units.
 
-    With score "neighbours" it is the mean of |f - r| over the nearest training images r, and a share is divided by its
-    |f - r|. An image of the bank is not its own neighbour: the first r within rounding of f is passed over, so that a
-    pool can be ranked by what was learnt from it.
+    The paper has no map. Ours is every position's share of the score: (f - r) . (g - r), with f the mean of maps g and
+    r the reference, such as f_hat. Its mean over the positions is |f - r|^2.
+
+    With score "neighbours" the score is the mean of |f - r| over the nearest training images r. A share is divided by
+    its |f - r|. An image of the bank is not its own neighbour: the first r within rounding of f is left out. So the
+    training images themselves can be ranked.
     """
 
     Config: ClassVar[type[ModelConfig]] = MCODConfig
@@ -156,102 +127,111 @@ class MCOD(AnomalyModel):
     def __init__(self, config: MCODConfig) -> None:
         super().__init__(config)
         width, slots = config.feature_width, config.memory_slots
-        self.encoder = Encoder(config)
-        self.keys = shadow_of(self.encoder)
-        length = config.queue_length or QUEUE[config.size]
-        self.queue = KeyQueue(length, width, EMBEDDING[config.size], slots)
+        embedding = EMBEDDING[config.size]
+        self.encoder = Encoder(
+            config.channels,
+            STEM[config.size],
+            WIDTHS[config.size],
+            embedding,
+            slots,
+            unit_features=config.unit_features,
+            batch_statistics=config.batch_statistics,
+        )
+        self.keys = momentum_copy(self.encoder)  # E_K
+        self.queue = KeyQueue(config.queue_length or QUEUE[config.size], width, embedding, slots)
         self.memory = SlotMemory(slots, width)
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))  # steps done, for the warm-up
-        self.spread = Spread(width) if config.standardise else None
+        self.spread = Whitening(width) if config.standardise else None
         if config.score == "neighbours":
-            self.register_buffer("bank", torch.full((config.bank_items, width), NOWHERE))
+            self.register_buffer("bank", torch.full((config.bank_items, width), FAR))
 
     def forward(self, images: Tensor) -> Output:
-        found: Encoded = self.encoder(images)
-        against = self.references(found)
-        feature = self.measured(found.feature[:, None] - against)  # (B, R, D)
-        first = against[:, :1]  # taken off before V enlarges what is left, so that rounding stays small
-        maps = self.measured(found.maps.flatten(2).transpose(1, 2) - first)  # (B, h w, D)
-        shares = feature @ maps.transpose(1, 2) - (feature * self.measured(against - first)).sum(dim=2, keepdim=True)
-        apart = feature.square().sum(dim=2)  # (B, R)
+        encoded: Encoded = self.encoder(images)
+        references = self.references(encoded)  # r
+        feature = self.whiten(encoded.feature[:, None] - references)  # V (f - r), (B, R, D)
+        first = references[:, :1]  # subtracted before V scales the rows up, so that rounding stays small
+        maps = self.whiten(encoded.maps.flatten(2).transpose(1, 2) - first)  # (B, h w, D)
+        shares = feature @ maps.transpose(1, 2) - (feature * self.whiten(references - first)).sum(dim=2, keepdim=True)
+        distances = feature.square().sum(dim=2)  # (B, R)
         if self.config.score == "neighbours":
-            apart = apart.sqrt()
-            shares = shares / apart.clamp_min(1e-12)[:, :, None]
-        places = shares.mean(dim=1)[:, None].reshape(-1, 1, *found.maps.shape[-2:])
-        whole = F.interpolate(places, images.shape[-2:], mode="bilinear", align_corners=False)
-        return Output(apart.mean(dim=1), whole[:, 0], None)
+            distances = distances.sqrt()
+            shares = shares / distances.clamp_min(1e-12)[:, :, None]
+        share_map = shares.mean(dim=1)[:, None].reshape(-1, 1, *encoded.maps.shape[-2:])
+        anomaly_map = F.interpolate(share_map, images.shape[-2:], mode="bilinear", align_corners=False)
+        return Output(distances.mean(dim=1), anomaly_map[:, 0], None)
 
     def unseen_scores(self, scores: Tensor) -> Tensor:
-        """The scores (N,) of all training images, each as if it had not been learnt from; of the memory's distances."""
-        return scores if self.spread is None or self.config.score == "neighbours" else self.spread.unseen(scores)
+        """Leave-one-out scores (N,) of all training images; only whitened distances from the memory's read change."""
+        return scores if self.spread is None or self.config.score == "neighbours" else self.spread.leave_one_out(scores)
 
-    def measured(self, rows: Tensor) -> Tensor:
-        """Rows (..., D) in the units of the score."""
+    def whiten(self, rows: Tensor) -> Tensor:
+        """V times rows (..., D) with `standardise`, else the rows themselves."""
         return rows if self.spread is None else self.spread(rows)
 
-    def references(self, found: Encoded) -> Tensor:
-        """What f is measured against, (B, R, D): f_hat with its bias, or the nearest training images but f's own."""
+    def references(self, encoded: Encoded) -> Tensor:
+        """r (B, R, D): f_hat + b, or the nearest training images other than the image itself."""
         if self.config.score == "memory":
-            read = self.memory.read(found.logits)
+            read = self.memory.read(encoded.logits)  # f_hat
             return (read if self.spread is None else read + self.spread.bias)[:, None]
-        count, middle = self.config.neighbours, 0 if self.spread is None else self.spread.bias
-        bank = self.measured(self.bank - middle)
-        feature = self.measured(found.feature - middle)
-        squares = bank.square().sum(dim=1) - 2 * feature @ bank.T  # but for |f|^2; cdist has no export
-        rows = squares.topk(count + 1, largest=False).indices
+        count, mean = self.config.neighbours, 0 if self.spread is None else self.spread.bias
+        bank = self.whiten(self.bank - mean)
+        feature = self.whiten(encoded.feature - mean)
+        squared = bank.square().sum(dim=1) - 2 * feature @ bank.T  # squared distances less |f|^2; cdist has no export
+        rows = squared.topk(count + 1, largest=False).indices
         nearest = self.bank[rows]  # (B, R + 1, D)
-        own = (nearest[:, :1] - found.feature[:, None]).norm(dim=2) < SAME * found.feature.norm(dim=1, keepdim=True)
-        return torch.where(own[:, :, None], nearest[:, 1:], nearest[:, :count])
+        limit = SAME_IMAGE * encoded.feature.norm(dim=1, keepdim=True)
+        is_same = (nearest[:, :1] - encoded.feature[:, None]).norm(dim=2) < limit
+        return torch.where(is_same[:, :, None], nearest[:, 1:], nearest[:, :count])
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
-        check_pool(config, images)
+        check_image_count(config, images)
         steps = config.training_steps(images)
-        momentum = config.momentum if config.momentum is not None else (0.99 if steps < SHORT else 0.999)
-        step = Step(key_views(config, self.seen.device), round(config.warmup * steps), momentum)
-        player = Player("encoder", list(self.encoder.parameters()), partial(adam, config), partial(self.loss, step))
-        remember = partial(self.remember, step)
-        return [Stage("contrast", [player], steps, config.batch_size, after_step=remember, end=self.finish)]
+        momentum = config.momentum if config.momentum is not None else (0.99 if steps < SHORT_TRAINING else 0.999)
+        state = StepState(key_views(config, self.seen.device), round(config.warmup * steps), momentum)
+        player = Player("encoder", list(self.encoder.parameters()), partial(adam, config), partial(self.loss, state))
+        update = partial(self.update_memory, state)
+        return [Stage("contrast", [player], steps, config.batch_size, after_step=update, end=self.finalise)]
 
-    def loss(self, step: Step, images: Tensor) -> dict[str, Tensor]:
-        """The four terms; the queue is used as it was before this batch."""
+    def loss(self, state: StepState, images: Tensor) -> dict[str, Tensor]:
+        """The four terms of L; the queue does not hold the keys of this batch yet."""
         config = self.config
         queries: Encoded = self.encoder(images)
         with torch.no_grad():
-            step.keys = keys = self.keys(step.views(images))
-        _, embeddings, _ = self.queue.held()
+            state.keys = keys = self.keys(state.views(images))
+        _, embeddings, _ = self.queue.contents()
         columns, key_columns = (F.normalize(encoded.logits, dim=0).T for encoded in (queries, keys))  # (K, B)
-        used = columns.sum(dim=1)
+        slot_use = columns.sum(dim=1)
         terms = {
             "slots": nt_xent(columns, key_columns, config.temperature_slots),
-            "balance": config.balance / len(images) * used.square().sum(),
+            "balance": config.balance / len(images) * slot_use.square().sum(),
         }
         if config.use_contrast:
             terms["contrast"] = info_nce(queries.embedding, keys.embedding, embeddings, config.temperature_contrast)
-        if config.use_memory and self.remembers(step):
-            apart = (queries.feature - self.memory.read(queries.logits)).square()
-            terms["read"] = apart.sum(dim=1).mean() if config.read_loss == "mean" else apart.sum()
+        if config.use_memory and self.warmed_up(state):
+            squared_error = (queries.feature - self.memory.read(queries.logits)).square()
+            terms["read"] = squared_error.sum(dim=1).mean() if config.read_loss == "mean" else squared_error.sum()
         return terms
 
-    def remembers(self, step: Step) -> bool:
+    def warmed_up(self, state: StepState) -> bool:
         """Whether the warm-up is over."""
-        return int(self.seen) >= step.warmup_steps
+        return int(self.seen) >= state.warmup_steps
 
     @torch.no_grad()
-    def remember(self, step: Step, images: Tensor) -> None:
-        """After a step: keys into the queue, the memory from the queue, E_K after E."""
-        assert step.keys is not None
-        self.queue.push(step.keys.feature, step.keys.embedding, step.keys.logits)
-        step.keys = None
+    def update_memory(self, state: StepState, images: Tensor) -> None:
+        """After a step: push the keys into the queue, write the memory from it, update E_K."""
+        assert state.keys is not None
+        self.queue.push(state.keys.feature, state.keys.embedding, state.keys.logits)
+        state.keys = None
         self.seen.add_(1)
-        if self.config.use_memory and self.remembers(step):
-            features, _, logits = self.queue.held()
+        if self.config.use_memory and self.warmed_up(state):
+            features, _, logits = self.queue.contents()
             self.memory.write(features, logits)
             self.memory.erase(logits, self.config.erase_std)
-        follow(self.keys, self.encoder, step.momentum)
+        update_momentum(self.keys, self.encoder, state.momentum)
 
     def encode_all(self, batches: Batches) -> tuple[Tensor, Tensor]:
-        """f (N, D) and logits (N, K) of all training images; their maps would fill the memory."""
+        """f (N, D) and w (N, K) of all training images, without the maps, which need too much memory."""
         features, logits = [], []
         for images in batches():
             encoded: Encoded = self.encoder(images)
@@ -260,8 +240,8 @@ class MCOD(AnomalyModel):
         return torch.cat(features), torch.cat(logits)
 
     @torch.no_grad()
-    def finish(self, batches: Batches) -> None:
-        """Fix the batch statistics, write the memory and the bank from all training images, forget the queue."""
+    def finalise(self, batches: Batches) -> None:
+        """Batch statistics, memory, bank and whitening from all training images; the queue is cleared."""
         config = self.config
         if not config.batch_statistics:
             reestimate_batch_norms(self.encoder, self.encoder, batches)
@@ -269,8 +249,8 @@ class MCOD(AnomalyModel):
         if config.settle or not config.use_memory:
             self.memory.write(features, logits)
         if config.score == "neighbours":
-            kept = torch.randperm(len(features))[: config.bank_items]
-            self.bank[: len(kept)] = features[kept.to(features.device)]
+            sample = torch.randperm(len(features))[: config.bank_items]
+            self.bank[: len(sample)] = features[sample.to(features.device)]
         if self.spread is not None:
             rows = features if config.score == "neighbours" else features - self.memory.read(logits)
             self.spread.fit(rows, config.support_fraction)
@@ -278,8 +258,8 @@ class MCOD(AnomalyModel):
 
 
 @dataclass
-class Step:
-    """What the loss of a step leaves for what comes after it, and what both are told."""
+class StepState:
+    """State that `loss` and `update_memory` share; `keys` are those of the current batch."""
 
     views: nn.Module
     warmup_steps: int
@@ -288,14 +268,14 @@ class Step:
 
 
 def key_views(config: MCODConfig, device: torch.device) -> nn.Module:
-    """x' of x."""
+    """The augmentation x -> x'."""
     from daad.nn.weak_augmentations import RandomViews  # kornia is needed for training alone
 
     return RandomViews(config.height, config.width, config.smallest_crop, config.flip, blur=True).to(device)
 
 
-def check_pool(config: MCODConfig, images: int) -> None:
-    """A memory needs an image a slot, and a mean of neighbours as many others as neighbours."""
+def check_image_count(config: MCODConfig, images: int) -> None:
+    """ConfigError for fewer images than memory slots, or too few for the neighbours."""
     if images < config.memory_slots:
         raise ConfigError(
             f"memory_slots {config.memory_slots} is more than the {images} training images; lower it, or give more "

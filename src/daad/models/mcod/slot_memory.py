@@ -1,4 +1,4 @@
-"""A memory of prototypes that no gradient reaches: written from a queue of the newest keys, read by an image's logits.
+"""A memory of prototypes without gradients: written from a queue of the newest keys, read by an image's logits.
 
 Source: MCOD (Huyan et al., IEEE TIP 2022), memory module; the queue is that of He et al., Momentum Contrast, CVPR 2020.
 """
@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
-    """The newest keys of a slow encoder, first in first out: features (L, D), embeddings (L, E), logits (L, K)."""
+    """The newest keys of a momentum encoder, first in first out: features (L, D), embeddings (L, E), logits (L, K).
+
+    Args:
+        length: L, number of keys.
+        feature: D.
+        embedding: E.
+        slots: K.
+    """
 
     features: Tensor
     embeddings: Tensor
@@ -26,25 +33,25 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, features: Tensor, embeddings: Tensor, logits: Tensor) -> None:
-        """Put a batch of keys (B, D), (B, E), (B, K) in front; the oldest fall out."""
+        """Put a batch of keys (B, D), (B, E), (B, K) in front and drop the oldest."""
         length = len(self.features)
-        for kept, new in ((self.features, features), (self.embeddings, embeddings), (self.logits, logits)):
-            kept.copy_(torch.cat([new, kept])[:length])
+        for queue, new in ((self.features, features), (self.embeddings, embeddings), (self.logits, logits)):
+            queue.copy_(torch.cat([new, queue])[:length])
         self.filled.copy_((self.filled + len(features)).clamp_max(length))
 
-    def held(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features, embeddings and logits of the keys that are there."""
+    def contents(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, embeddings and logits of the keys in the queue."""
         count = int(self.filled)
         return self.features[:count], self.embeddings[:count], self.logits[:count]
 
     def clear(self) -> None:
-        """Forget every key: an artifact must not carry what single training images looked like."""
+        """Remove every key: an artifact must not hold features of single training images."""
         for buffer in self.buffers():
             buffer.zero_()
 
 
 class SlotMemory(nn.Module):
-    """M (K, D): written from the queue, read by the softmax of an image's logits; no gradient reaches it."""
+    """M (K, D): written from the queue, read by the softmax of an image's logits; without gradients."""
 
     items: Tensor
 
@@ -58,11 +65,11 @@ class SlotMemory(nn.Module):
 
     @torch.no_grad()
     def write(self, features: Tensor, logits: Tensor) -> None:
-        """Every slot anew: the direction of the features (M, D) that its share of the logits (M, K) points at."""
+        """Write every slot: the mean of features (M, D), weighted by the softmax of logits (M, K), of unit length."""
         self.items.copy_(F.normalize(logits.softmax(dim=1).T @ features, dim=1))
 
     @torch.no_grad()
     def erase(self, logits: Tensor, std: float) -> None:
-        """Blur every slot k by noise of `std` times 1 - n_k / M, where n_k of the M keys like slot k best."""
+        """Add noise of `std` (1 - n_k / M) to every slot k; n_k of the M keys have their largest logit at k."""
         share = logits.argmax(dim=1).bincount(minlength=len(self.items)) / len(logits)
         self.items.add_(torch.randn_like(self.items) * (std * (1 - share))[:, None])

@@ -1,8 +1,8 @@
-"""How one set of numbers commonly varies, and rows measured in units of it.
+"""Whitening of rows by a mean and covariance that are fitted to all of them, or robustly to a share of them.
 
 Source of the robust fit: Rousseeuw & Van Driessen, A Fast Algorithm for the Minimum Covariance Determinant Estimator,
-Technometrics 1999 (concentration steps, here from one start, the fit to all rows). Of distances without a row's own
-part: Penny, Appropriate Critical Values when Testing for a Single Multivariate Outlier, Applied Statistics 1996.
+Technometrics 1999 (concentration steps, here from one start, the fit to all rows). Source of the leave-one-out
+distances: Penny, Appropriate Critical Values when Testing for a Single Multivariate Outlier, Applied Statistics 1996.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from daad.nn.gaussian_field import GaussianField, oas
 
-CONCENTRATIONS = 10  # at most; a few are enough
-SMALLEST_REST = 1e-6  # of the covariance, once a row's own part is taken out
+MAX_CONCENTRATIONS = 10  # a few are enough
+SMALLEST_REMAINDER = 1e-6  # of the covariance without a row
 
 
-class Spread(nn.Module):
-    """`bias` (D,), the mean of rows (N, D), and `whitening` V (D, D): |V (row - bias)|^2 is the squared Mahalanobis
-    distance over D, about 1 on average for the `count` rows it was fitted to. Covariance shrunk by OAS, the share
-    `shrinkage`; float64 inside."""
+class Whitening(nn.Module):
+    """Mean `bias` (D,) and `whitening` V (D, D) of rows (N, D), estimated in float64.
+
+    |V (row - bias)|^2 is the squared Mahalanobis distance over D, about 1 on average for the `count` fitted rows. The
+    covariance is shrunk by OAS; `shrinkage` is OAS's share.
+    """
 
     bias: Tensor
     whitening: Tensor
@@ -34,16 +36,19 @@ class Spread(nn.Module):
         self.register_buffer("shrinkage", torch.zeros(()))
 
     def fit(self, rows: Tensor, support_fraction: float = 1.0) -> None:
-        """Learn both; of all rows, or of that share of them which lies nearest by what is learnt, so that a few odd
-        rows do not stretch the units they are measured in. Raises TrainingError for rows that are not finite."""
+        """Estimate mean and covariance of rows (N, D).
+
+        A `support_fraction` below 1 uses the share of the rows that lies nearest, so that outliers do not inflate the
+        covariance. Raises TrainingError for rows that are not finite.
+        """
         self._fit(rows)
-        support, kept = max(2, round(support_fraction * len(rows))), None
-        for _ in range(CONCENTRATIONS if support < len(rows) else 0):
-            nearest = self(rows - self.bias).square().sum(dim=1).argsort(stable=True)[:support].sort().values
-            if kept is not None and torch.equal(nearest, kept):
+        count, support = max(2, round(support_fraction * len(rows))), None
+        for _ in range(MAX_CONCENTRATIONS if count < len(rows) else 0):
+            nearest = self(rows - self.bias).square().sum(dim=1).argsort(stable=True)[:count].sort().values
+            if support is not None and torch.equal(nearest, support):
                 return
-            kept = nearest
-            self._fit(rows[kept])
+            support = nearest
+            self._fit(rows[support])
 
     def _fit(self, rows: Tensor) -> None:
         field = GaussianField(1, rows.shape[1])
@@ -53,20 +58,20 @@ class Spread(nn.Module):
         self.count.fill_(len(rows))
         self.shrinkage.copy_(oas(field.covariance(), len(rows))[0])
 
-    def unseen(self, distances: Tensor) -> Tensor:
-        """The |V (row - bias)|^2 (N,) of the rows of `fit`, each as if it had not been among those that were learnt
-        from: these draw mean and covariance towards them, above all where they are few, and look nearer than they are.
+    def leave_one_out(self, distances: Tensor) -> Tensor:
+        """Leave-one-out |V (row - bias)|^2 (N,) from those of all rows of `fit`.
 
-        The `count` smallest are of what was learnt from, as the steps of `fit` leave it; the rest stays. Share and
-        level of the shrinkage are taken as they are, which is rough where there are fewer rows than dimensions.
+        A fitted row pulls mean and covariance towards itself, above all where rows are few, so its distance is too
+        small. The `count` smallest distances are those of the fitted rows; the others do not change. The shrinkage is
+        kept, which is rough where there are fewer rows than dimensions.
         """
         count, width = int(self.count), len(self.bias)
-        found = distances.double().clone()
-        learnt = found.argsort(stable=True)[:count]
-        own = (1 - self.shrinkage.to(found)) * found[learnt] * width / max(count - 1, 1)
-        found[learnt] *= count / max(count - 1, 1) / (1 - own).clamp_min(SMALLEST_REST)
-        return found
+        corrected = distances.double().clone()
+        fitted = corrected.argsort(stable=True)[:count]
+        leverage = (1 - self.shrinkage.to(corrected)) * corrected[fitted] * width / max(count - 1, 1)
+        corrected[fitted] *= count / max(count - 1, 1) / (1 - leverage).clamp_min(SMALLEST_REMAINDER)
+        return corrected
 
     def forward(self, rows: Tensor) -> Tensor:
-        """V row for each of rows (..., D)."""
+        """V row for rows (..., D)."""
         return rows @ self.whitening.T

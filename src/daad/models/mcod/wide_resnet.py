@@ -1,6 +1,6 @@
-"""A wide residual encoder for small images, with its norms chosen by the caller.
+"""A wide residual encoder for small images, with norms that the caller chooses.
 
-Source: Zagoruyko & Komodakis, Wide Residual Networks, BMVC 2016; depth 10 has one block in each of three groups.
+Source: Zagoruyko & Komodakis, Wide Residual Networks, BMVC 2016; depth 10 has three groups of one block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ STRIDES = (1, 2, 2)
 
 
 class PreActivationBlock(nn.Module):
-    """Norm, ReLU, 3 x 3 convolution, twice, beside a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride)."""
+    """Twice norm, ReLU and 3 x 3 convolution, and a shortcut: (B, in, H, W) -> (B, out, H / stride, W / stride).
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        stride: of the first convolution and the shortcut.
+        norm: channels -> a norm.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
@@ -29,13 +36,20 @@ class PreActivationBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         active = F.relu(self.norm1(maps))
-        beside = maps if self.shortcut is None else self.shortcut(active)
-        changed: Tensor = self.conv2(F.relu(self.norm2(self.conv1(active))))
-        return changed + beside
+        shortcut = maps if self.shortcut is None else self.shortcut(active)
+        residual: Tensor = self.conv2(F.relu(self.norm2(self.conv1(active))))
+        return residual + shortcut
 
 
 class WideResNet10(nn.Module):
-    """Images (B, C, H, W) -> non-negative maps (B, width, H / 4, W / 4)."""
+    """Images (B, C, H, W) -> non-negative maps (B, widths[-1], H / 4, W / 4).
+
+    Args:
+        channels: C of the images.
+        stem: channels of the first convolution.
+        widths: channels of the three groups.
+        norm: channels -> a norm.
+    """
 
     def __init__(self, channels: int, stem: int, widths: tuple[int, int, int], norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()

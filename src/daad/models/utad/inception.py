@@ -1,4 +1,4 @@
-"""IE-Net's auto-encoder of Inception blocks, and the branch that turns its bottleneck into a code.
+"""IE-Net's auto-encoder of Inception blocks, and the branch from its bottleneck to a code.
 
 Source: UTAD (Liu et al., arXiv 2103.11671) and the authors' released test code.
 """
@@ -27,7 +27,7 @@ class _Branch(nn.Sequential):
 
 
 class Inception(nn.Module):
-    """Four branches of n channels each, 1 x 1, 3 x 3, 5 x 5 and a pooled 1 x 1: (B, in, H, W) -> (B, 4 n, H, W)."""
+    """Four branches of n channels: (B, in, H, W) -> (B, 4 n, H, W). Kernels: 1 x 1, 3 x 3, 5 x 5, a pooled 1 x 1."""
 
     def __init__(self, inputs: int, n: int) -> None:
         super().__init__()
@@ -35,15 +35,18 @@ class Inception(nn.Module):
         self.pooled = _Branch(inputs, n, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        around = F.max_pool2d(maps, 3, 1, 1)
-        return torch.cat([*(branch(maps) for branch in self.branches), self.pooled(around)], dim=1)
+        pooled = F.max_pool2d(maps, 3, 1, 1)
+        return torch.cat([*(branch(maps) for branch in self.branches), self.pooled(pooled)], dim=1)
 
 
 class InceptionAutoEncoder(nn.Module):
     """E_M and D_M: images (B, C, H, W) -> bottleneck -> impression m (B, C, H, W) in [0, 1].
 
-    `blocks` are the n of the encoder's blocks, `pools` what each divides the map by, `ups` what the decoder's blocks,
-    the same backwards, multiply it by.
+    Args:
+        channels: C of the images.
+        blocks: n of the encoder's blocks; the decoder has them in reverse order.
+        pools: factors that the encoder's blocks divide the map by.
+        ups: factors that the decoder's blocks multiply the map by.
     """
 
     def __init__(self, channels: int, blocks: Sequence[int], pools: Sequence[int], ups: Sequence[int]) -> None:
@@ -68,7 +71,7 @@ class InceptionAutoEncoder(nn.Module):
 
 
 class InformationBranch(nn.Module):
-    """Bottleneck (B, D, h, w) -> mu and log-variance (B, latent) of the code; the decoder never sees them."""
+    """Bottleneck (B, D, h, w) -> mu and log-variance (B, latent) of the code; the decoder does not use them."""
 
     def __init__(self, width: int, side: int, latent: int) -> None:
         super().__init__()
@@ -80,13 +83,15 @@ class InformationBranch(nn.Module):
         self.log_variance = nn.Linear(width, latent)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.body(self.shrink(maps)).mean(dim=(2, 3))
-        return self.mean(found), self.log_variance(found)
+        pooled = self.body(self.shrink(maps)).mean(dim=(2, 3))
+        return self.mean(pooled), self.log_variance(pooled)
 
 
 class InformationCritic(nn.Module):
-    """Deep-InfoMax discriminators: does a code (B, latent) belong to these maps (B, D, h, w)? One judges every place,
-    one the whole. Source: Hjelm et al., ICLR 2019."""
+    """Deep-InfoMax discriminators: does a code (B, latent) belong to these maps (B, D, h, w)?
+
+    A local one for every position, a global one for the pooled maps. Source: Hjelm et al., ICLR 2019.
+    """
 
     def __init__(self, width: int, latent: int, hidden: int = 128) -> None:
         super().__init__()
@@ -97,8 +102,8 @@ class InformationCritic(nn.Module):
         self.whole = nn.Sequential(nn.Linear(width + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def forward(self, maps: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, h, w) of every place and (B,) of the whole."""
-        spread = codes[:, :, None, None].expand(-1, -1, *maps.shape[2:])
-        local = self.local(torch.cat([maps, spread], dim=1))[:, 0]
-        whole = self.whole(torch.cat([maps.mean(dim=(2, 3)), codes], dim=1))[:, 0]
-        return local, whole
+        """Local logits (B, h, w) and global ones (B,)."""
+        code_maps = codes[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+        local_logits = self.local(torch.cat([maps, code_maps], dim=1))[:, 0]
+        global_logits = self.whole(torch.cat([maps.mean(dim=(2, 3)), codes], dim=1))[:, 0]
+        return local_logits, global_logits

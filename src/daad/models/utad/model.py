@@ -1,13 +1,13 @@
-"""UTAD: an anomaly-free impression of the image, then the detail that it lacks; what does not fit either is anomalous.
+"""UTAD: an anomaly-free impression of the image, then its detail; what neither can reconstruct is anomalous.
 
 Source: Liu, Zhuang & Lu, "Unsupervised Two-Stage Anomaly Detection", arXiv 2103.11671, and the authors' released test
-code. The trainer was not released: how the losses add is our reading, and the measurement Phi (their eq. 8) is ours.
+code. The trainer was not released: the sum of the losses is our reading, and the measurement Phi (their eq. 8) is ours.
 
-    stage 1, IE-Net:  x -> E_M -> bottleneck -> D_M -> impression m;  bottleneck -> (mu, sigma), a code beside it
+    stage 1, IE-Net:  x -> E_M -> bottleneck -> D_M -> impression m;  bottleneck -> code N(mu, sigma)
         L = 100 |x - m|^2 + MI(bottleneck, code), local 1.5 and global .5 + .1 KL(code | N(0, 1)) [+ .1 GAN(m)]
     stage 2, Expert-Net (MUNIT, domains i: images, m: impressions), IE-Net frozen:
         x_hat = Dec_i(content_m(m), detail_i(x));  m_hat = Dec_m(content_i(x), detail_m(m))
-    e = relu(D(x, x_hat) + D(x, m_hat) - D(x_hat, m) - V), V over versions of x_hat with drawn details
+    e = relu(D(x, x_hat) + D(x, m_hat) - D(x_hat, m) - V), V the variance of x_hat over random details
     A(x) from the maximum of e and from the distance of mu to its nearest neighbours among good images
 """
 
@@ -16,88 +16,41 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from daad.errors import ConfigError
 from daad.models.base import AnomalyModel, Output
+from daad.models.utad.config import POOLS, UTADConfig
 from daad.models.utad.inception import InceptionAutoEncoder, InformationBranch, InformationCritic
 from daad.models.utad.munit import Expert, MultiScaleDiscriminator
 from daad.models.utad.perceptual import EdgesAndStructure, ImageNetFeatures, Measure
 from daad.nn.convs import reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur, RunningMoments
-from daad.nn.losses import fake_loss, gaussian_divergence, least_squares, real_loss, sampled
+from daad.nn.losses import fake_loss, gaussian_divergence, least_squares, real_loss, reparameterise
 from daad.presets import Preset
-from daad.stages import Batches, ModelConfig, Player, Size, Stage, TrainedConfig
+from daad.stages import Batches, ModelConfig, Player, Size, Stage
 
 INCEPTION: Mapping[Size, tuple[int, int, int, int]] = {
     "nano": (4, 4, 4, 8),
     "small": (8, 8, 16, 32),
     "paper": (32, 32, 64, 128),
 }
-POOLS: Mapping[Size, tuple[int, int, int, int]] = {"nano": (2, 2, 2, 2), "small": (2, 2, 2, 2), "paper": (4, 2, 2, 2)}
 UPS: Mapping[Size, tuple[int, int, int, int]] = {"nano": (2, 2, 2, 2), "small": (2, 2, 2, 2), "paper": (2, 4, 2, 2)}
-LATENT: Mapping[Size, int] = {"nano": 8, "small": 32, "paper": 128}
 DIM: Mapping[Size, int] = {"nano": 4, "small": 16, "paper": 64}
 RESIDUALS: Mapping[Size, int] = {"nano": 1, "small": 1, "paper": 2}
 SCALES: Mapping[Size, int] = {"nano": 1, "small": 2, "paper": 3}
 CRITIC_WIDTH = 32
-NOWHERE = 1e3  # where the free places of the bank lie: farther from any code than another
-SMALLEST_SPREAD = 1e-8
-
-
-class UTADConfig(TrainedConfig):
-    """Settings of UTAD. `steps`, `epochs`, `batch_size` and `learning_rate` are those of stage 1."""
-
-    batch_size: int = Field(32, ge=2, le=4096, description="images a step of stage 1")
-    latent: int | None = Field(None, ge=1, le=4096, description="length of mu; None: from size")
-    lambda_rec: float = Field(100.0, ge=0, description="weight of |x - m|^2")
-    lambda_local: float = Field(1.5, ge=0, description="weight of the information between places and code")
-    lambda_global: float = Field(0.5, ge=0, description="weight of the information between the whole and code")
-    lambda_prior: float = Field(0.1, ge=0, description="weight of KL(code | N(0, 1))")
-    lambda_gan: float = Field(0.1, ge=0, description="weight of the impression's GAN")
-    image_gan: bool = Field(False, description="judge impressions by an image discriminator (the paper)")
-    critic_learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's for stage 1's discriminators")
-    expert_steps: int = Field(500, ge=1, description="steps of stage 2")
-    expert_batch_size: int = Field(4, ge=1, le=4096, description="images a step of stage 2")
-    expert_learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's for stage 2")
-    detail: int = Field(8, ge=1, le=1024, description="length of the detail code")
-    lambda_image: float = Field(10.0, ge=0, description="weight of rebuilding each domain's own images, L1")
-    lambda_code: float = Field(1.0, ge=0, description="weight of finding content and detail again")
-    paired: bool = Field(True, description="also ask x_hat to be x, L1; off: domains are not paired, as in MUNIT")
-    lambda_paired: float = Field(10.0, ge=0, description="weight of that")
-    random_codes: int = Field(2, ge=0, le=100, description="details drawn for V; 0 or 1: V is 0")
-    measure: Literal["structure", "lite0"] = Field(
-        "structure", description="what images are compared in: edges and SSIM, or ImageNet features (extra lite0)"
-    )
-    score: Literal["map", "neighbours", "both"] = Field(
-        "map", description="maximum of the map, distance of mu to its neighbours, or the mean of both, each in spreads"
-    )
-    neighbours: int = Field(5, ge=1, le=1000, description="k of the neighbours of mu")
-    bank_items: int = Field(1000, ge=1, le=100_000, description="codes of training images kept, by chance")
-    map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
-
-    @model_validator(mode="after")
-    def _legal_shape(self) -> Self:
-        multiple = math.prod(POOLS[self.size])
-        for name, length in (("height", self.height), ("width", self.width)):
-            if length % multiple:
-                raise ConfigError(f"{name} {length} must be a multiple of {multiple}")
-        return self
-
-    @property
-    def code_length(self) -> int:
-        """The length of mu."""
-        return self.latent or LATENT[self.size]
+FAR = 1e3  # unused rows of the bank: never among the nearest neighbours of a code
+SMALLEST_DEVIATION = 1e-8
 
 
 class Pictures(NamedTuple):
-    """impression m, x_hat, and the naive impression m_hat, (B, C, H, W) each; mu (B, latent)."""
+    """Impression m, x_hat and naive impression m_hat (B, C, H, W); mu (B, latent)."""
 
     impression: Tensor
     rebuilt: Tensor
@@ -106,7 +59,7 @@ class Pictures(NamedTuple):
 
 
 class UTAD(AnomalyModel):
-    """See the module's docstring; score 0 or more by the map or the neighbours, in spreads around 0 by both."""
+    """See the module's docstring; score 0 or more by the map or the neighbours, standardised by both."""
 
     Config: ClassVar[type[ModelConfig]] = UTADConfig
     presets: ClassVar[Mapping[str, Preset]] = {
@@ -145,13 +98,14 @@ class UTAD(AnomalyModel):
         if config.image_gan:
             critics["image"] = MultiScaleDiscriminator(channels, CRITIC_WIDTH, SCALES[size], *shape)
         self.critics = nn.ModuleDict(critics)
-        of_expert = (channels, DIM[size], RESIDUALS[size], config.detail)
-        self.images, self.impressions = Expert(*of_expert), Expert(*of_expert)
+        expert_shape = (channels, DIM[size], RESIDUALS[size], config.detail)
+        self.images, self.impressions = Expert(*expert_shape), Expert(*expert_shape)
         self.judges = nn.ModuleList(MultiScaleDiscriminator(channels, DIM[size], SCALES[size], *shape) for _ in "im")
         self.measure: Measure = {"structure": EdgesAndStructure, "lite0": ImageNetFeatures}[config.measure](*shape)
         self.blur = GaussianBlur(config.map_sigma, *shape)
-        self.register_buffer("bank", torch.full((config.bank_items, config.code_length), NOWHERE))
-        self.register_buffer("usual", torch.zeros(2))  # of the map's and the neighbours' score over training images
+        self.register_buffer("bank", torch.full((config.bank_items, config.code_length), FAR))
+        # mean and deviation of the scores by map and by neighbours, over the training images
+        self.register_buffer("usual", torch.zeros(2))
         self.register_buffer("usual_spread", torch.ones(2))
         self.register_buffer("drawn", torch.randn(config.random_codes, config.detail))
 
@@ -160,15 +114,15 @@ class UTAD(AnomalyModel):
         return math.prod(POOLS[settings.get("size", "small")])
 
     def forward(self, images: Tensor) -> Output:
-        found = self.draw(images)
-        anomaly_map = self.blur(self.unlike(images, found)[:, None])[:, 0]
-        by_map, by_code = anomaly_map.amax(dim=(1, 2)), self.to_neighbours(found.code, self.config.neighbours)
+        generated = self.generate(images)
+        anomaly_map = self.blur(self.error_map(images, generated)[:, None])[:, 0]
+        by_map, by_code = anomaly_map.amax(dim=(1, 2)), self.neighbour_distance(generated.code, self.config.neighbours)
         both = (torch.stack([by_map, by_code], dim=1) - self.usual) / self.usual_spread
         score = {"map": by_map, "neighbours": by_code, "both": both.mean(dim=1)}[self.config.score]
-        drawn = {"impression": found.impression, "naive impression": found.naive}
-        return Output(score, anomaly_map, found.rebuilt, drawn)
+        pictures = {"impression": generated.impression, "naive impression": generated.naive}
+        return Output(score, anomaly_map, generated.rebuilt, pictures)
 
-    def draw(self, images: Tensor) -> Pictures:
+    def generate(self, images: Tensor) -> Pictures:
         """m, x_hat, m_hat and mu of images."""
         bottleneck = self.impress.encoder(images)
         m = self.impress.decoder(bottleneck)
@@ -176,23 +130,23 @@ class UTAD(AnomalyModel):
         naive = self.impressions.decode(self.images.content(images), self.impressions.detail(m))
         return Pictures(m, rebuilt, naive, self.inform(bottleneck)[0])
 
-    def unlike(self, images: Tensor, found: Pictures) -> Tensor:
-        """Phi: e (B, H, W), before any smoothing. What Expert-Net adds to m is normal detail, and is taken off."""
-        apart = self.measure.distance(images, found.rebuilt) + self.measure.distance(images, found.naive)
-        added = self.measure.distance(found.rebuilt, found.impression)
-        return F.relu(apart - added - self.variety(found.impression))
+    def error_map(self, images: Tensor, generated: Pictures) -> Tensor:
+        """Phi: e (B, H, W), not smoothed. The detail that Expert-Net adds to m is normal, and is subtracted."""
+        error = self.measure.distance(images, generated.rebuilt) + self.measure.distance(images, generated.naive)
+        detail = self.measure.distance(generated.rebuilt, generated.impression)
+        return F.relu(error - detail - self.detail_variance(generated.impression))
 
-    def variety(self, impression: Tensor) -> Tensor | float:
-        """V: the variance over versions of x_hat with details that were drawn once."""
+    def detail_variance(self, impression: Tensor) -> Tensor | float:
+        """V (B, H, W): the variance of x_hat over the fixed random details; 0 for fewer than two."""
         if len(self.drawn) < 2:
             return 0.0
         content = self.impressions.content(impression)
         count = content.shape[0]
         versions = [self.images.decode(content, self.drawn[k].expand(count, -1)) for k in range(len(self.drawn))]
-        return self.measure.spread(versions)
+        return self.measure.variance(versions)
 
-    def to_neighbours(self, codes: Tensor, count: int) -> Tensor:
-        """Mean distance of codes (B, latent) to the nearest of the bank, (B,)."""
+    def neighbour_distance(self, codes: Tensor, count: int) -> Tensor:
+        """Mean distance of codes (B, latent) to their `count` nearest neighbours in the bank, (B,)."""
         nearest: Tensor = torch.cdist(codes, self.bank).topk(count, largest=False).values
         return nearest.mean(dim=1)
 
@@ -202,18 +156,19 @@ class UTAD(AnomalyModel):
             raise ConfigError(
                 f"neighbours {config.neighbours} needs more than the {images} training images; lower it, or give more"
             )
-        slow, expert = config.critic_learning_rate, config.expert_learning_rate
-        first = [
+        critic_rate, expert_rate = config.critic_learning_rate, config.expert_learning_rate
+        ie_net = [
             player("impression", [self.impress, self.inform], config.learning_rate, self.impression_loss),
-            player("critics", [self.critics], slow, self.critic_loss),
+            player("critics", [self.critics], critic_rate, self.critic_loss),
         ]
-        second = [
-            player("experts", [self.images, self.impressions], expert, self.expert_loss, betas=(0.5, 0.999)),
-            player("judges", [self.judges], expert, self.judge_loss, betas=(0.5, 0.999)),
+        expert_net = [
+            player("experts", [self.images, self.impressions], expert_rate, self.expert_loss, betas=(0.5, 0.999)),
+            player("judges", [self.judges], expert_rate, self.discriminator_loss, betas=(0.5, 0.999)),
         ]
+        steps, end = config.training_steps(images), self.reestimate_statistics
         return [
-            Stage("impression", first, config.training_steps(images), config.batch_size, end=self.settle),
-            Stage("detail", second, config.expert_steps, config.expert_batch_size, end=self.remember),
+            Stage("impression", ie_net, steps, config.batch_size, end=end),
+            Stage("detail", expert_net, config.expert_steps, config.expert_batch_size, end=self.fill_bank),
         ]
 
     def impression_loss(self, images: Tensor) -> dict[str, Tensor]:
@@ -225,100 +180,109 @@ class UTAD(AnomalyModel):
         terms = {
             "rec": config.lambda_rec * F.mse_loss(m, images),
             "prior": config.lambda_prior * gaussian_divergence(mean, log_variance).mean(),
-            **self.information(bottleneck, sampled(mean, log_variance)),
+            **self.information(bottleneck, reparameterise(mean, log_variance)),
         }
         if config.image_gan:
             terms["gan"] = config.lambda_gan * least_squares(self.critics["image"](m), 1.0)
         return terms
 
     def critic_loss(self, images: Tensor) -> dict[str, Tensor]:
-        """L of IE-Net's discriminators: they and the encoder want the same of the codes, and opposite of the images."""
+        """L of IE-Net's discriminators: that of codes shares the encoder's terms, that of images is adversarial."""
         with torch.no_grad():
             bottleneck = self.impress.encoder(images)
             m = self.impress.decoder(bottleneck).float()
             mean, log_variance = (part.float() for part in self.inform(bottleneck))
-        terms = self.information(bottleneck, sampled(mean, log_variance))
+        terms = self.information(bottleneck, reparameterise(mean, log_variance))
         if self.config.image_gan:
-            judge = self.critics["image"]
-            terms["gan"] = least_squares(judge(images), 1.0) + least_squares(judge(m), 0.0)
+            discriminator = self.critics["image"]
+            terms["gan"] = least_squares(discriminator(images), 1.0) + least_squares(discriminator(m), 0.0)
         return terms
 
     def information(self, maps: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        """Jensen-Shannon bound of the information, with another image's code as the false pair."""
-        true, false = (self.critics["information"](maps, each) for each in (codes, codes.roll(1, 0)))
-        local, whole = (real_loss(a.float()) + fake_loss(b.float()) for a, b in zip(true, false, strict=True))
-        return {"local": self.config.lambda_local * local, "global": self.config.lambda_global * whole}
+        """Jensen-Shannon bound of the mutual information; the code of another image makes a false pair."""
+        true, false = (self.critics["information"](maps, paired) for paired in (codes, codes.roll(1, 0)))
+        local, pooled = (real_loss(t.float()) + fake_loss(f.float()) for t, f in zip(true, false, strict=True))
+        return {"local": self.config.lambda_local * local, "global": self.config.lambda_global * pooled}
 
     def expert_loss(self, images: Tensor) -> dict[str, Tensor]:
         """L of both domains' generators."""
         config, m = self.config, self.frozen_impression(images)
-        experts, seen = (self.images, self.impressions), (images, m)
-        contents = [expert.content(own) for expert, own in zip(experts, seen, strict=True)]
-        details = [expert.detail(own) for expert, own in zip(experts, seen, strict=True)]
-        own, again, fooled = [], [], []
-        for d, (expert, judge) in enumerate(zip(experts, self.judges, strict=True)):
-            own.append(F.l1_loss(expert.decode(contents[d], details[d]).float(), seen[d]))
-            foreign, drawn = contents[1 - d], torch.randn_like(details[d])
-            fake = expert.decode(foreign, drawn)
-            again.append(F.l1_loss(expert.content(fake).float(), foreign.detach().float()))
-            again.append(F.l1_loss(expert.detail(fake).float(), drawn.float()))
-            fooled.append(least_squares(judge(fake), 1.0))
+        experts, inputs = (self.images, self.impressions), (images, m)
+        contents = [expert.content(x) for expert, x in zip(experts, inputs, strict=True)]
+        details = [expert.detail(x) for expert, x in zip(experts, inputs, strict=True)]
+        image_terms, code_terms, gan_terms = [], [], []
+        for d, (expert, discriminator) in enumerate(zip(experts, self.judges, strict=True)):
+            image_terms.append(F.l1_loss(expert.decode(contents[d], details[d]).float(), inputs[d]))
+            content, detail = contents[1 - d], torch.randn_like(details[d])  # of the other domain, and random
+            fake = expert.decode(content, detail)
+            code_terms.append(F.l1_loss(expert.content(fake).float(), content.detach().float()))
+            code_terms.append(F.l1_loss(expert.detail(fake).float(), detail.float()))
+            gan_terms.append(least_squares(discriminator(fake), 1.0))
         terms = {
-            "image": config.lambda_image * torch.stack(own).sum(),
-            "code": config.lambda_code * torch.stack(again).sum(),
-            "gan": torch.stack(fooled).sum(),
+            "image": config.lambda_image * torch.stack(image_terms).sum(),
+            "code": config.lambda_code * torch.stack(code_terms).sum(),
+            "gan": torch.stack(gan_terms).sum(),
         }
         if config.paired:
             rebuilt = self.images.decode(contents[1], details[0]).float()
             terms["paired"] = config.lambda_paired * F.l1_loss(rebuilt, images)
         return terms
 
-    def judge_loss(self, images: Tensor) -> dict[str, Tensor]:
+    def discriminator_loss(self, images: Tensor) -> dict[str, Tensor]:
         """L of both domains' discriminators."""
         m = self.frozen_impression(images)
         with torch.no_grad():
             shape = (len(images), self.config.detail)
-            drawn = [torch.randn(shape, device=images.device) for _ in "im"]
-            fake_image = self.images.decode(self.impressions.content(m), drawn[0])
-            fake_m = self.impressions.decode(self.images.content(images), drawn[1])
-        pairs = zip(("images", "impressions"), self.judges, (images, m), (fake_image, fake_m), strict=True)
+            image_detail, m_detail = (torch.randn(shape, device=images.device) for _ in "im")
+            fake_image = self.images.decode(self.impressions.content(m), image_detail)
+            fake_m = self.impressions.decode(self.images.content(images), m_detail)
+        domains = zip(("images", "impressions"), self.judges, (images, m), (fake_image, fake_m), strict=True)
         return {
-            name: least_squares(judge(real), 1.0) + least_squares(judge(fake), 0.0) for name, judge, real, fake in pairs
+            name: least_squares(discriminator(real), 1.0) + least_squares(discriminator(fake), 0.0)
+            for name, discriminator, real, fake in domains
         }
 
     @torch.no_grad()
     def frozen_impression(self, images: Tensor) -> Tensor:
-        """m as it will be when images are judged: stage 2 changes neither weights nor batch statistics of IE-Net."""
+        """m as at inference: stage 2 changes neither weights nor batch statistics of IE-Net."""
         self.impress.eval()
         m: Tensor = self.impress(images)
         return m.float()
 
-    def settle(self, batches: Batches) -> None:
+    def reestimate_statistics(self, batches: Batches) -> None:
         """After stage 1: IE-Net's batch statistics over all training images."""
         reestimate_batch_norms(self.impress, self.impress, batches)
 
     @torch.no_grad()
-    def remember(self, batches: Batches) -> None:
-        """After stage 2: the bank of codes, and what both scores usually are on training images."""
+    def fill_bank(self, batches: Batches) -> None:
+        """After stage 2: the bank of codes, and the moments of both scores over the training images."""
         config = self.config
         self.eval()
         codes = torch.cat([self.inform(self.impress.encoder(images))[0] for images in batches()])
-        kept = torch.randperm(len(codes))[: config.bank_items].to(codes.device)
-        self.bank[: len(kept)] = codes[kept]
-        scores = RunningMoments()
+        sample = torch.randperm(len(codes))[: config.bank_items].to(codes.device)
+        self.bank[: len(sample)] = codes[sample]
+        moments, k = RunningMoments(), config.neighbours
         for images in batches():
-            found = self.draw(images)
-            by_map = self.blur(self.unlike(images, found)[:, None]).amax(dim=(1, 2, 3))
-            others = self.to_neighbours(found.code, config.neighbours + 1) * (config.neighbours + 1) / config.neighbours
-            scores.update(torch.stack([by_map, others], dim=1))  # less the distance 0 to itself
-        self.usual.copy_(scores.mean)
-        self.usual_spread.copy_(scores.spread().clamp_min(SMALLEST_SPREAD))
+            generated = self.generate(images)
+            by_map = self.blur(self.error_map(images, generated)[:, None]).amax(dim=(1, 2, 3))
+            by_code = self.neighbour_distance(generated.code, k + 1) * (k + 1) / k  # without the distance 0 to itself
+            moments.update(torch.stack([by_map, by_code], dim=1))
+        self.usual.copy_(moments.mean)
+        self.usual_spread.copy_(moments.std().clamp_min(SMALLEST_DEVIATION))
 
 
 def player(
     name: str, modules: list[nn.Module], rate: float, loss: Any, betas: tuple[float, float] = (0.9, 0.999)
 ) -> Player:
-    """A party with Adam and the released configuration's weight decay."""
+    """A player with Adam and the released configuration's weight decay.
+
+    Args:
+        name: in the log and the checkpoint.
+        modules: what it trains.
+        rate: Adam's highest learning rate.
+        loss: batch -> weighted terms by name.
+        betas: Adam's.
+    """
 
     def adam(parameters: list[nn.Parameter]) -> Optimizer:
         return torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=1e-4, fused=True)

@@ -1,4 +1,4 @@
-"""Content and detail, taken apart and put together: the generators and discriminators of Expert-Net.
+"""Encoders of content and detail, their decoder, and the discriminators of Expert-Net.
 
 Source: Huang et al., MUNIT, ECCV 2018, as UTAD (Liu et al., arXiv 2103.11671) uses it: "detail" is MUNIT's style.
 """
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HIDDEN = 256
-EPSILON = 1e-3  # of the variance, MUNIT has 1e-5: flat images must not turn rounding into texture
+EPSILON = 1e-3  # added to the variance; with MUNIT's 1e-5 the rounding of flat images becomes texture
 SMALLEST_MAP = 2
 
 
@@ -34,8 +34,8 @@ class _Residual(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        changed: Tensor = self.body(maps)
-        return maps + changed
+        residual: Tensor = self.body(maps)
+        return maps + residual
 
 
 class _AdaptiveResidual(nn.Module):
@@ -46,12 +46,13 @@ class _AdaptiveResidual(nn.Module):
         self.first, self.second = _conv(width, width, 3), _conv(width, width, 3)
 
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
-        one, two = style.chunk(2, dim=1)
-        return maps + adaptive_norm(self.second(F.relu(adaptive_norm(self.first(maps), one))), two)
+        first_style, second_style = style.chunk(2, dim=1)
+        hidden = F.relu(adaptive_norm(self.first(maps), first_style))
+        return maps + adaptive_norm(self.second(hidden), second_style)
 
 
 def adaptive_norm(maps: Tensor, style: Tensor) -> Tensor:
-    """AdaIN: every map (B, W, h, w) to mean 0 and variance 1, then scaled by 1 + s and shifted by t, style (B, 2 W)."""
+    """AdaIN of maps (B, W, h, w): instance norm, times 1 + s, plus t; s and t are the halves of style (B, 2 W)."""
     scale, shift = style[:, :, None, None].chunk(2, dim=1)
     return F.instance_norm(maps, eps=EPSILON) * (1 + scale) + shift
 
@@ -65,7 +66,7 @@ class ContentEncoder(nn.Sequential):
 
 
 class DetailEncoder(nn.Module):
-    """Images (B, C, H, W) -> detail code (B, detail). No norm: it would take the detail away."""
+    """Images (B, C, H, W) -> detail code (B, detail). Without norms: they would remove the detail."""
 
     def __init__(self, channels: int, dim: int, detail: int) -> None:
         super().__init__()
@@ -82,7 +83,14 @@ class DetailEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Content (B, 4 dim, H / 4, W / 4) and detail (B, detail) -> images (B, C, H, W) in [0, 1]."""
+    """Content (B, 4 dim, H / 4, W / 4) and detail (B, detail) -> images (B, C, H, W) in [0, 1].
+
+    Args:
+        channels: C of the images.
+        dim: channels of the last map; the content has four times as many.
+        blocks: number of residual blocks.
+        detail: length of the detail code.
+    """
 
     def __init__(self, channels: int, dim: int, blocks: int, detail: int) -> None:
         super().__init__()
@@ -107,7 +115,14 @@ class Decoder(nn.Module):
 
 
 class Expert(nn.Module):
-    """One domain's generator: content and detail of its images, and images from both."""
+    """The generator of one domain: encoders of content and detail, and the decoder of both.
+
+    Args:
+        channels: C of the images.
+        dim: channels of the largest map.
+        blocks: number of residual blocks in encoder and decoder.
+        detail: length of the detail code.
+    """
 
     def __init__(self, channels: int, dim: int, blocks: int, detail: int) -> None:
         super().__init__()
@@ -117,9 +132,16 @@ class Expert(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Least-squares discriminator at several scales: images (B, C, H, W) -> logits of places, a map a scale.
+    """Least-squares discriminator at several scales: images (B, C, H, W) -> a map of logits for every scale.
 
-    Four strided convolutions, fewer where an image is too small for them. Source: as MUNIT's.
+    A scale has four strided convolutions, fewer for small images. Source: as MUNIT's.
+
+    Args:
+        channels: C of the images.
+        dim: channels of the first map.
+        scales: number of scales, every one half the size of the one before.
+        height: H of the images.
+        width: W of the images.
     """
 
     def __init__(self, channels: int, dim: int, scales: int, height: int, width: int) -> None:
@@ -137,8 +159,8 @@ class MultiScaleDiscriminator(nn.Module):
         return nn.Sequential(*layers, nn.Conv2d(current, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        found = []
+        logits = []
         for net in self.nets:
-            found.append(net(images).float())
+            logits.append(net(images).float())
             images = F.avg_pool2d(images, 2)
-        return found
+        return logits

@@ -1,7 +1,7 @@
-"""How unlike two images look, place by place: by edges and structure at several scales, or by a pretrained network.
+"""Perceptual distances of images at every pixel: by edges and structure at several scales, or by a pretrained network.
 
-Source: UTAD's perceptual measurement Phi (Liu et al., arXiv 2103.11671), whose equation is not known to us: it measures
-in features of a network trained on ImageNet. Without one, ours measures brightness, gradients and SSIM.
+Source: UTAD's perceptual measurement Phi (Liu et al., arXiv 2103.11671), whose equation is not known to us. It compares
+features of a network trained on ImageNet. Without one, ours compares brightness, gradients and SSIM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCALES = 3
 
 
 class Measure(nn.Module, ABC):
-    """Distances of images (B, C, H, W) in [0, 1], as maps (B, H, W) of 0 or more; 0 for equal images."""
+    """Distance maps (B, H, W) of images (B, C, H, W) in [0, 1]: 0 or more, 0 for equal images."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
@@ -30,36 +30,37 @@ class Measure(nn.Module, ABC):
         """Maps (B, D, h, w) in which images are compared."""
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Mean over the maps of the squared difference, brought to full size."""
+        """Squared difference of the features, resized to full size, mean over the levels."""
         pairs = zip(self.features(first), self.features(second), strict=True)
-        return self._whole([(a - b).square().sum(dim=1, keepdim=True) for a, b in pairs])
+        return self._full_size_mean([(a - b).square().sum(dim=1, keepdim=True) for a, b in pairs])
 
-    def spread(self, samples: list[Tensor]) -> Tensor:
-        """The variance of the features over several versions of the same images; 0 for one version."""
-        groups = zip(*(self.features(sample) for sample in samples), strict=True)
-        return self._whole([torch.stack(maps).var(dim=0, correction=0).sum(dim=1, keepdim=True) for maps in groups])
+    def variance(self, versions: list[Tensor]) -> Tensor:
+        """Variance of the features over several versions of the same images; 0 for one version."""
+        levels = zip(*(self.features(version) for version in versions), strict=True)
+        variances = [torch.stack(maps).var(dim=0, correction=0).sum(dim=1, keepdim=True) for maps in levels]
+        return self._full_size_mean(variances)
 
-    def _whole(self, maps: list[Tensor]) -> Tensor:
-        sized = [F.interpolate(each, self.size, mode="bilinear", align_corners=False) for each in maps]
-        return torch.cat(sized, dim=1).mean(dim=1)
+    def _full_size_mean(self, maps: list[Tensor]) -> Tensor:
+        resized = [F.interpolate(level, self.size, mode="bilinear", align_corners=False) for level in maps]
+        return torch.cat(resized, dim=1).mean(dim=1)
 
 
 class EdgesAndStructure(Measure):
-    """Brightness and gradients at three scales, and 1 - SSIM; needs nobody's weights."""
+    """Brightness and gradients at three scales, and 1 - SSIM; needs no trained weights."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__(height, width)
         self.ssim = MultiScaleSSIM(height, width)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        found = []
+        levels = []
         for _ in range(SCALES):
             padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-            across = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2
-            down = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2
-            found.append(torch.cat([images, across, down], dim=1))
+            gradient_x = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2
+            gradient_y = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2
+            levels.append(torch.cat([images, gradient_x, gradient_y], dim=1))
             images = F.avg_pool2d(images, 2)
-        return found
+        return levels
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
         residual: Tensor = self.ssim(first, second)[1]

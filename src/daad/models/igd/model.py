@@ -1,11 +1,11 @@
-"""IGD: a Gaussian about the centre of the codes of good images, and a decoder whose rebuilding is judged by MS-SSIM.
+"""IGD: a Gaussian of the codes of good images, and a decoder whose reconstruction is scored by MS-SSIM.
 
 Source: Chen et al., "Deep One-Class Classification via Interpolated Gaussian Descriptor", AAAI 2022, and its released
 code; on features learnt by CCD (Tian et al., MICCAI 2021), one of that paper's two detectors.
 
     x -> frozen features -> f -> z -> decoder G -> x_hat;  critic D
     recon = .85 (1 - MS-SSIM(x, x_hat)) + .15 mean |x - x_hat|;  gauss = 1 - exp(-|z - c|^2 / sigma)
-    x_mix = G(a z + (1 - a) z'), z' of another image
+    x_mix = G(a z + (1 - a) z'), z' the code of another image
     L_G = recon + gauss + .1 D(x_mix)^2;  L_D = (D(x_mix) - a)^2 + D(x_hat + .2 (x - x_hat))^2
     A(x) = (.1 recon + .9 gauss of the image) / 2 + max over patches of (.9 recon + .1 gauss) / 2
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -25,7 +24,8 @@ from torch.optim import Optimizer
 from daad.errors import ConfigError
 from daad.models.base import Output
 from daad.models.feature_model import FeatureModel, FeatureModelConfig
-from daad.nn.convs import Up, reestimate_batch_norms
+from daad.models.igd.networks import Critic, Decoder
+from daad.nn.convs import reestimate_batch_norms
 from daad.nn.error_maps import GaussianBlur
 from daad.nn.patches import PatchGrid, random_patches
 from daad.nn.ssim import MultiScaleSSIM
@@ -39,15 +39,14 @@ DECODER: Mapping[Size, tuple[int, ...]] = {
     "paper": (512, 256, 128, 64, 32),
 }
 CRITIC: Mapping[Size, int] = {"nano": 8, "small": 16, "paper": 64}
-DOUBLINGS = 4
 SSIM_SHARE = 0.85
 CRITIC_WEIGHT = 0.1
 CRITIC_MIX = 0.2
 GAUSS_OF_IMAGE, GAUSS_OF_PATCH = 0.9, 0.1
 SMALLEST_SIGMA = 1.0
-REFRESH_EPOCHS = 10
-MOST_CODES = 2**20  # of patches, held at once: 128 MiB at size small
-SMALLEST_PATCH = 4  # pixels of its side
+REFRESH_EPOCHS = 10  # from one estimate of the centres to the next
+MAX_CODES = 2**20  # of patches, in memory at once: 128 MiB at size small
+SMALLEST_PATCH = 4  # pixels of a side
 
 
 class IGDConfig(FeatureModelConfig, TrainedConfig):
@@ -56,7 +55,7 @@ class IGDConfig(FeatureModelConfig, TrainedConfig):
     batch_size: int = Field(16, ge=2, le=4096, description="images a training step")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's learning rate for decoder and critic")
     latent: int | None = Field(None, ge=1, le=4096, description="length of z; None: from size")
-    local: bool = Field(True, description="judge patches beside the whole image")
+    local: bool = Field(True, description="score patches besides the full image")
     train_patches: int = Field(4, ge=1, le=1024, description="patches of an image in a step")
     patches: int = Field(4, ge=2, le=64, description="the short side of an image in sides of a patch")
     map_sigma: float = Field(1.0, ge=0, le=64, description="Gaussian smoothing of the anomaly map, in model pixels")
@@ -72,7 +71,7 @@ class IGDConfig(FeatureModelConfig, TrainedConfig):
         return min(self.height, self.width) // self.patches
 
     @model_validator(mode="after")
-    def _patches_show_something(self) -> Self:
+    def _patches_large_enough(self) -> Self:
         if self.local and self.patch_side < SMALLEST_PATCH:
             raise ConfigError(
                 f"patches {self.patches} leaves {self.patch_side} pixels a side, fewer than {SMALLEST_PATCH}; "
@@ -82,7 +81,7 @@ class IGDConfig(FeatureModelConfig, TrainedConfig):
 
 
 class BranchOutput(NamedTuple):
-    """recon and gauss (B,), map of the residual (B, H, W), x_hat (B, C, H, W)."""
+    """recon and gauss (B,), residual map (B, H, W), x_hat (B, C, H, W)."""
 
     recon: Tensor
     gauss: Tensor
@@ -90,41 +89,15 @@ class BranchOutput(NamedTuple):
     rebuilt: Tensor
 
 
-class Decoder(nn.Module):
-    """z (B, latent) -> images (B, C, H, W) in [0, 1]: a small map doubled four times, cropped to any size."""
-
-    def __init__(self, latent: int, channels: int, height: int, width: int, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.size = (height, width)
-        first = (widths[0], -(-height >> DOUBLINGS) or 1, -(-width >> DOUBLINGS) or 1)
-        self.first = nn.Sequential(nn.Linear(latent, first[0] * first[1] * first[2]), nn.Unflatten(1, first))
-        self.ups = nn.Sequential(*(Up(i, o) for i, o in pairwise(widths)))
-        self.head = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Sigmoid())
-
-    def forward(self, z: Tensor) -> Tensor:
-        height, width = self.size
-        image: Tensor = self.head(self.ups(self.first(z)))[..., :height, :width]
-        return image
-
-
-class Critic(nn.Module):
-    """D: how much of another image is mixed into each (B, C, H, W), (B,). Without batch norm: rows stay apart."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for level in range(3):
-            layers += [nn.Conv2d(channels if not level else width << (level - 1), width << level, 3, 2, 1)]
-            layers += [nn.LeakyReLU(0.2)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width << 2, 1, 3, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        share: Tensor = self.body(images)
-        return share.float().mean(dim=(1, 2, 3))
-
-
 class Branch(nn.Module):
-    """One scale of IGD: f -> z -> x_hat, and the Gaussian of z with centre c and width sigma."""
+    """One scale of IGD: f -> z -> x_hat, and the Gaussian of z with centre c and width sigma.
+
+    Args:
+        feature: length of f.
+        config: for latent, channels and size.
+        height: H of the images or patches.
+        width: W of the images or patches.
+    """
 
     centre: Tensor
     sigma: Tensor
@@ -141,30 +114,32 @@ class Branch(nn.Module):
     def forward(self, images: Tensor, f: Tensor) -> BranchOutput:
         z = self.encode(f).float()
         rebuilt = self.decode(z).float()
-        similar, residual = self.ssim(images, rebuilt)
-        recon = SSIM_SHARE * (1 - similar) + (1 - SSIM_SHARE) * (images - rebuilt).abs().mean(dim=(1, 2, 3))
+        similarity, residual = self.ssim(images, rebuilt)
+        recon = SSIM_SHARE * (1 - similarity) + (1 - SSIM_SHARE) * (images - rebuilt).abs().mean(dim=(1, 2, 3))
         return BranchOutput(recon, self.gauss(z), residual, rebuilt)
 
     def gauss(self, z: Tensor) -> Tensor:
         """1 - exp(-|z - c|^2 / sigma), 0 at the centre, towards 1 far from it."""
         return 1 - torch.exp(-(z - self.centre).square().sum(dim=1) / self.sigma)
 
-    def mixed(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Images decoded between two codes each, and the share of the first, at most a half."""
+    def interpolate(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """x_mix (B, C, H, W), decoded between the codes of two images, and the share a (B,) of the first, up to 1/2."""
         z = self.encode(f)
         share = 0.5 * torch.rand(len(z), 1, device=z.device)
         return self.decode(share * z + (1 - share) * z.flip(0)).float(), share[:, 0]
 
     @torch.no_grad()
-    def centre_on(self, codes: Tensor) -> None:
+    def fit_gaussian(self, codes: Tensor) -> None:
         """c: the mean of codes (N, latent); sigma: their mean distance from it, at least 1."""
         self.centre.copy_(codes.mean(dim=0))
         self.sigma.copy_((codes - self.centre).norm(dim=1).mean().clamp_min(SMALLEST_SIGMA))
 
 
 class IGD(FeatureModel):
-    """See the module's docstring; score 0 or more, mostly below 1. The map is the mean of the two branches' MS-SSIM
-    residuals, smoothed; the reconstruction is the whole image's."""
+    """See the module's docstring; score 0 or more, mostly below 1.
+
+    The map is the smoothed mean of both branches' MS-SSIM residuals; the reconstruction is that of the image branch.
+    """
 
     Config: ClassVar[type[ModelConfig]] = IGDConfig
     presets: ClassVar[Mapping[str, Preset]] = {
@@ -186,44 +161,44 @@ class IGD(FeatureModel):
         self.blur = GaussianBlur(config.map_sigma, height, width)
 
     def forward(self, images: Tensor) -> Output:
-        of_image: BranchOutput = self.branches["image"](images, self.pooled(images))
-        score = (1 - GAUSS_OF_IMAGE) * of_image.recon + GAUSS_OF_IMAGE * of_image.gauss
-        residual = of_image.residual
+        image: BranchOutput = self.branches["image"](images, self.pooled(images))
+        score = (1 - GAUSS_OF_IMAGE) * image.recon + GAUSS_OF_IMAGE * image.gauss
+        residual = image.residual
         if self.config.local:
             patches = self.grid.cut(images).flatten(0, 1)
-            of_patch: BranchOutput = self.branches["patch"](patches, self.pooled(patches))
-            patch_scores = (1 - GAUSS_OF_PATCH) * of_patch.recon + GAUSS_OF_PATCH * of_patch.gauss
+            patch: BranchOutput = self.branches["patch"](patches, self.pooled(patches))
+            patch_scores = (1 - GAUSS_OF_PATCH) * patch.recon + GAUSS_OF_PATCH * patch.gauss
             score = (score + patch_scores.reshape(-1, len(self.grid)).amax(dim=1)) / 2
-            residual = (residual + self.grid.blend(of_patch.residual)) / 2
-        return Output(score, self.blur(residual[:, None])[:, 0], of_image.rebuilt)
+            residual = (residual + self.grid.blend(patch.residual)) / 2
+        return Output(score, self.blur(residual[:, None])[:, 0], image.rebuilt)
 
     def stages(self, images: int) -> list[Stage]:
         config = self.config
-        views = StepViews(self)
+        inputs = StepInputs(self)
         players = [
-            Player("generator", list(self.branches.parameters()), partial(adam, config), partial(self.g_loss, views)),
-            Player("critic", list(self.critics.parameters()), partial(adam, config), partial(self.d_loss, views)),
+            Player("generator", list(self.branches.parameters()), partial(adam, config), partial(self.g_loss, inputs)),
+            Player("critic", list(self.critics.parameters()), partial(adam, config), partial(self.d_loss, inputs)),
         ]
-        kept_codes = min(1.0, MOST_CODES / (images * len(self.grid))) if config.local else 1.0
+        code_share = min(1.0, MAX_CODES / (images * len(self.grid))) if config.local else 1.0
         every = max(1, REFRESH_EPOCHS * images // min(config.batch_size, images))
         detector = Stage(
             "igd",
             players,
             config.training_steps(images),
             config.batch_size,
-            begin=partial(self.centre, kept_codes=kept_codes),
+            begin=partial(self.fit_gaussians, code_share=code_share),
             begin_every=every,
-            end=partial(self.finish, kept_codes=kept_codes),
+            end=partial(self.finalise, code_share=code_share),
         )
         return [*self.features.stages(images), detector]
 
-    def g_loss(self, views: StepViews, images: Tensor) -> dict[str, Tensor]:
-        """L_G of each branch."""
+    def g_loss(self, step_inputs: StepInputs, images: Tensor) -> dict[str, Tensor]:
+        """L_G of every branch."""
         terms: dict[str, Tensor] = {}
-        for name, (inputs, f) in views.of(images).items():
+        for name, (inputs, f) in step_inputs.of(images).items():
             branch = self.branch(name)
             output: BranchOutput = branch(inputs, f)
-            mixed, _ = branch.mixed(f)
+            mixed, _ = branch.interpolate(f)
             terms |= {
                 f"{name}_recon": output.recon.mean(),
                 f"{name}_gauss": output.gauss.mean(),
@@ -231,80 +206,82 @@ class IGD(FeatureModel):
             }
         return terms
 
-    def d_loss(self, views: StepViews, images: Tensor) -> dict[str, Tensor]:
-        """L_D of each branch."""
+    def d_loss(self, step_inputs: StepInputs, images: Tensor) -> dict[str, Tensor]:
+        """L_D of every branch."""
         terms: dict[str, Tensor] = {}
-        for name, (inputs, f) in views.of(images).items():
+        for name, (inputs, f) in step_inputs.of(images).items():
             branch, critic = self.branch(name), self.critics[name]
             with torch.no_grad():
-                mixed, share = branch.mixed(f)
+                mixed, share = branch.interpolate(f)
                 rebuilt = branch(inputs, f).rebuilt
-            nearly = rebuilt + CRITIC_MIX * (inputs - rebuilt)
-            terms[f"{name}_critic"] = (critic(mixed) - share).square().mean() + critic(nearly).square().mean()
+            regularised = rebuilt + CRITIC_MIX * (inputs - rebuilt)  # x_hat + .2 (x - x_hat)
+            terms[f"{name}_critic"] = (critic(mixed) - share).square().mean() + critic(regularised).square().mean()
         return terms
 
     def branch(self, name: str) -> Any:
-        """The branch of the whole image, or of patches."""
+        """The branch "image" or "patch"."""
         return self.branches[name]
 
-    def views_of(self, images: Tensor) -> dict[str, Tensor]:
-        """What each branch learns from: the images, and patches of them by chance."""
-        views = {"image": images}
+    def branch_inputs(self, images: Tensor) -> dict[str, Tensor]:
+        """The training input of every branch: the images, and random patches of them."""
+        inputs = {"image": images}
         if self.config.local:
-            views["patch"] = random_patches(images, self.config.patch_side, self.config.train_patches)
-        return views
+            inputs["patch"] = random_patches(images, self.config.patch_side, self.config.train_patches)
+        return inputs
 
     def pooled(self, images: Tensor) -> Tensor:
-        """f (B, D): the mean of the last maps."""
+        """f (B, D): the last map, averaged over its positions."""
         last: Tensor = self.features(images)[-1]
         return last.mean(dim=(2, 3))
 
     def frozen_pooled(self, images: Tensor) -> Tensor:
         """f of the frozen features."""
-        return self.frozen(images)[-1].mean(dim=(2, 3))
+        return self.frozen_maps(images)[-1].mean(dim=(2, 3))
 
     @torch.no_grad()
-    def centre(self, batches: Batches, kept_codes: float = 1.0) -> None:
-        """c and sigma of each branch anew, from all training images; of patches, those of the grid,
-        or the share `kept_codes` of them by chance."""
+    def fit_gaussians(self, batches: Batches, code_share: float = 1.0) -> None:
+        """Estimate c and sigma of every branch from all training images.
+
+        The patch branch uses the patches of the grid, or a random share `code_share` of them.
+        """
         codes: dict[str, list[Tensor]] = {name: [] for name in self.branches}
         for images in batches():
             codes["image"].append(self.branch("image").encode(self.frozen_pooled(images)))
             if self.config.local:
                 patches = self.grid.cut(images).flatten(0, 1)
-                if kept_codes < 1:
-                    patches = patches[torch.rand(len(patches)) < kept_codes]
+                if code_share < 1:
+                    patches = patches[torch.rand(len(patches)) < code_share]
                 codes["patch"].append(self.branch("patch").encode(self.frozen_pooled(patches)))
-        for name, parts in codes.items():
-            self.branch(name).centre_on(torch.cat(parts))
+        for name, batch_codes in codes.items():
+            self.branch(name).fit_gaussian(torch.cat(batch_codes))
 
-    def finish(self, batches: Batches, kept_codes: float = 1.0) -> None:
-        """The decoders' batch statistics over all training images, and the centres once more."""
+    def finalise(self, batches: Batches, code_share: float = 1.0) -> None:
+        """Re-estimate the decoders' batch statistics over all training images, then the Gaussians."""
 
-        def judge(images: Tensor) -> None:
-            for name, inputs in self.views_of(images).items():
+        def forward(images: Tensor) -> None:
+            for name, inputs in self.branch_inputs(images).items():
                 self.branches[name](inputs, self.frozen_pooled(inputs))
 
-        reestimate_batch_norms(self.branches, judge, batches)
+        reestimate_batch_norms(self.branches, forward, batches)
         self.eval()
-        self.centre(batches, kept_codes=kept_codes)
+        self.fit_gaussians(batches, code_share=code_share)
 
 
-class StepViews:
-    """What the branches see of the batch in hand, and the f of it: drawn once a step, for both players."""
+class StepInputs:
+    """The branches' inputs of the current batch and their f: drawn once a step, for both players."""
 
     def __init__(self, model: IGD) -> None:
         self._model = model
         self._batch: Tensor | None = None
-        self._views: dict[str, tuple[Tensor, Tensor]] = {}
+        self._inputs: dict[str, tuple[Tensor, Tensor]] = {}
 
     def of(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """(views, f) of each branch."""
+        """(inputs, f) of every branch."""
         if self._batch is not images:
-            views = self._model.views_of(images).items()
             self._batch = images
-            self._views = {name: (inputs, self._model.frozen_pooled(inputs)) for name, inputs in views}
-        return self._views
+            branch_inputs = self._model.branch_inputs(images).items()
+            self._inputs = {name: (inputs, self._model.frozen_pooled(inputs)) for name, inputs in branch_inputs}
+        return self._inputs
 
 
 def adam(config: IGDConfig, parameters: list[nn.Parameter]) -> Optimizer:

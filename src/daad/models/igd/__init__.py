@@ -1,0 +1,1 @@
+"""IGD, an interpolated Gaussian descriptor on features."""
