@@ -46,7 +46,7 @@ TIE_TOLERANCE = 1e-6  # share of the mean distance from the median: smaller diff
 class PoolRow:
     """An image of the pool.
 
-    Attributes:
+    Args:
         rank: 1 is the most suspect.
         name: the image's name.
         score: raw; where the model has `unseen_scores`, as if the image had not been learnt from.
@@ -79,7 +79,7 @@ class PoolRow:
 class Audit:
     """A ranked pool.
 
-    Attributes:
+    Args:
         rows: the images, the most suspect first.
         samples: the images in the same order.
         order: of each row the image's index among those that could be read.

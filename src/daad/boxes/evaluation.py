@@ -29,7 +29,7 @@ THIRDS = ("small", "middle", "large")
 class BoxEvaluation:
     """What was measured on labelled images.
 
-    Attributes:
+    Args:
         quality: COCO's average precision of the detected boxes.
         baseline: the same of a detector that looks at no image: the mean training box of each class in every image.
         intervals: `ap`, `ap50` and `ap75`, and `precision` and `recall` at the detector's threshold and IoU .5, each

@@ -37,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 class PreparedImages:
     """Prepared images or tiles with their boxes, some held out.
 
-    Attributes:
+    Args:
         preprocess: what prepared them.
         cached: the prepared images or tiles (N, H, W, C).
         boxes: of each (n, 4), in pixels of the prepared image or tile.

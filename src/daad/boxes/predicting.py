@@ -37,7 +37,7 @@ NO_BOXES = Boxes(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0))
 class ImageBoxes:
     """The detected boxes of an image.
 
-    Attributes:
+    Args:
         sample: the image.
         size: its (height, width) in pixels.
         boxes: in pixels of the image, the highest score first.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Detection:
     """A detected box.
 
-    Attributes:
+    Args:
         box: (left, top, right, bottom) in pixels of the image as it was given, right and bottom exclusive.
         label: its class.
         score: the network's probability of that class, in (0, 1].
@@ -24,7 +24,7 @@ class Detection:
 class BoxPrediction:
     """The boxes of one image.
 
-    Attributes:
+    Args:
         name: the image's name.
         detections: the boxes, the highest score first.
         size: (height, width) of the image as it was given.

@@ -25,7 +25,7 @@ EXTRAS = {  # width, kernel, stride and padding of the layers after fc7, by the 
 class SSDOutput(NamedTuple):
     """The network's output for B images with A anchors.
 
-    Attributes:
+    Args:
         logits: of the classes (B, A, classes + 1), background first.
         offsets: of the boxes from their anchors (B, A, 4).
         segmentation: of each layer the logits of weak segmentation (B, classes + 1, h, w); empty without it.

@@ -32,7 +32,7 @@ Ints = npt.NDArray[np.int64]
 class TileShare(NamedTuple):
     """The pixels along one axis for which a tile is responsible, all in pixels of the image.
 
-    Attributes:
+    Args:
         start: the tile's first pixel.
         end: one past the tile's last pixel.
         share: (low, high) of the box centres for which it is responsible; infinite at the image's border.

@@ -19,10 +19,10 @@ MAD_TO_SD = 1.4826  # standard deviation of a normal distribution over its media
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tile to look at, and its highest point; places are in pixels of the scene.
+    """A tile of a high anomaly score, and its highest point; positions are in pixels of the scene.
 
     Args:
-        rank: 1 is the strangest of all scenes.
+        rank: 1 is the highest score, or deviation, of all scenes.
         scene: the scene's name.
         row: of tiles, from 0.
         column: of tiles, from 0.
@@ -37,7 +37,7 @@ class Candidate:
         deviations: distance of the score from the median of its scene's tiles, in robust standard deviations.
         longitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
         latitude: of the peak (WGS 84), in degrees; None where the file is not geo-referenced.
-        corners: the tile's, (longitude, latitude) each, clockwise from the top left; empty where the file is not
+        corners: (longitude, latitude) of the tile's corners, clockwise from the top left; empty where the file is not
             geo-referenced, and where the tile crosses the date line or a pole.
     """
 

@@ -56,9 +56,10 @@ class SearchPlan(Settings):
 class SearchedScene:
     """A searched scene.
 
-    Attributes:
+    Args:
         name: the scene's name.
-        height: in pixels, as is `width`.
+        height: in pixels.
+        width: in pixels.
         tiles: number of its tiles.
         judged: how many of them were judged; the others hold missing data, or lie after an error.
         factor: one pixel of its map and thumbnail stands for `factor` x `factor` pixels.
@@ -95,7 +96,7 @@ class SearchedScene:
 class Search:
     """The result of a search.
 
-    Attributes:
+    Args:
         candidates: the tiles of the highest scores of all scenes, the highest first.
         scenes: the searched scenes, in the order given.
         failures: the scenes that could not be searched to the end.
