@@ -1,12 +1,16 @@
-"""What the choices for speed are worth, as ratios taken in turn in one run: precision, memory format, image cache.
+"""What the choices for speed are worth, as ratios taken in turn in one run: precision, memory format, image cache, the
+bound on the pixels that a model runs at once.
 
-python -m benchmarks.speed
+    python -m benchmarks.speed                   # all parts
+    python -m benchmarks.speed inference         # some: steps, cache, inference
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,19 +27,61 @@ from daad.data.layouts import read_layout
 from daad.data.preprocess import Preprocess
 from daad.models.build import build
 from daad.models.registry import model_class
+from daad.runtime.engines import torch as engine
+from daad.runtime.engines.torch import TorchScorer
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 ROUNDS = 9
 STEPS = 5
+BATCH, SIDE = 16, 256
 SHAPE = {"height": 64, "width": 64, "channels": 1}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    rows = [step_ratios(model) for model in ("ae", "ae-skip", "memae", "daad", "daad+")]
-    result = {"schema": 1, "suite": "speed", "steps": rows, "cache": cache_ratio(), "provenance": provenance()}
+    parts: dict[str, Callable[[], Any]] = {
+        "steps": lambda: [step_ratios(model) for model in ("ae", "ae-skip", "memae", "daad", "daad+")],
+        "cache": cache_ratio,
+        "inference": lambda: {**inference_ratios(), "provenance": provenance()},
+    }
+    chosen = sys.argv[1:] or list(parts)
+    result = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"schema": 1, "suite": "speed"}
+    result |= {name: parts[name]() for name in chosen}
+    if {"steps", "cache"} & set(chosen):
+        result["provenance"] = provenance()
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def inference_ratios() -> dict[str, Any]:
+    """A batch of 16 images of 256 pixels run in parts of bounded size against all at once: time, page faults an image."""
+    images = np.random.default_rng(0).integers(0, 255, (BATCH, SIDE, SIDE, 1), dtype=np.uint8)
+    config = {**SHAPE, "height": SIDE, "width": SIDE, **model_class("daad").presets["small"].settings}
+    scorer = TorchScorer(build("daad", config))
+    bound = engine.PIXELS_AT_ONCE
+
+    def run(pixels: int) -> None:
+        engine.PIXELS_AT_ONCE = pixels
+        scorer(images)
+
+    everything = BATCH * SIDE * SIDE
+    try:
+        times = ratio(lambda: run(bound), lambda: run(everything))
+        faults = {
+            name: page_faults(lambda pixels=pixels: run(pixels)) / BATCH
+            for name, pixels in (("in_parts", bound), ("at_once", everything))
+        }
+    finally:
+        engine.PIXELS_AT_ONCE = bound
+    return {"model": "daad", "side": SIDE, "batch": BATCH, "parts_to_whole": times, "page_faults_an_image": faults}
+
+
+def page_faults(function: Callable[[], object]) -> int:
+    """Page faults of one call, after a first."""
+    function()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    function()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def step_ratios(model: str) -> dict[str, Any]:
