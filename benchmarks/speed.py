@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def inference_ratios() -> dict[str, Any]:
-    """A batch of 16 images of 256 pixels run in parts of bounded size against all at once: time, page faults an image."""
+    """16 images of 256 pixels run in parts of bounded size against all at once: time, page faults an image."""
     images = np.random.default_rng(0).integers(0, 255, (BATCH, SIDE, SIDE, 1), dtype=np.uint8)
     config = {**SHAPE, "height": SIDE, "width": SIDE, **model_class("daad").presets["small"].settings}
     scorer = TorchScorer(build("daad", config))

@@ -216,7 +216,19 @@ def speed_part(speed: Row) -> str:
     ]
     cache = f"An epoch's images from the cache : decoded again (512 x 512 PNG): {speed['cache']['median']:.4f}.\n"
     columns = ["model", "step in bfloat16 : float32", "step in contiguous : channels-last"]
-    return "\n".join([head, lines_of(columns, body), cache])
+    return "\n".join([head, lines_of(columns, body), cache, *inference_lines(speed.get("inference"))])
+
+
+def inference_lines(inference: Row | None) -> list[str]:
+    """What it is worth that a model runs few pixels at once."""
+    if inference is None:
+        return []
+    time, faults = inference["parts_to_whole"], inference["page_faults_an_image"]
+    return [
+        f"Judging {inference['batch']} images of {inference['side']} pixels in parts : all at once: "
+        f"{time['median']:.2f} ({time['low']:.2f} to {time['high']:.2f}) of the time; page faults an image "
+        f"{faults['in_parts']:,.0f} : {faults['at_once']:,.0f}.\n"
+    ]
 
 
 def images_part(rows: list[Row]) -> str:
