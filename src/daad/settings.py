@@ -54,12 +54,12 @@ def plain(value: Any) -> Any:
 
 def _in_one_sentence(error: ValidationError) -> ConfigError:
     first = error.errors()[0]
-    told = first.get("ctx", {}).get("error")
-    if isinstance(told, ConfigError):
-        return told
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return cause
     where = str(first["loc"][0]) if first["loc"] else "settings"
-    found = repr(first["input"])
-    return ConfigError(f"{where}: {first['msg']}, found {found if len(found) <= 80 else found[:77] + '...'}")
+    value = repr(first["input"])
+    return ConfigError(f"{where}: {first['msg']}, found {value if len(value) <= 80 else value[:77] + '...'}")
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -116,3 +116,9 @@ def test_a_file_that_cannot_be_read_is_told(copy: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ArtifactError, match=f"{copy}: the detector cannot be read there .Permission denied"):
         Detector.load(copy)
+
+
+def test_an_older_schema_says_which_version_reads_it(copy: Path) -> None:
+    resigned(copy, schema_version=1)
+    with pytest.raises(ArtifactError, match=r"schema version 1 is not the version 2 .* daad 0.1 reads it"):
+        Detector.load(copy)

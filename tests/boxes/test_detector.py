@@ -258,3 +258,8 @@ def test_sixteen_bits_and_colour_go_from_fit_to_prediction(tmp_path: Path) -> No
     detector = BoxDetector.fit(tmp_path, **SHORT)
     assert (detector.preprocess.channels, detector.preprocess.dtype) == (3, "uint16")
     assert detector.predict_one(tmp_path / "images" / "train000.png").error is None
+
+
+def test_an_instance_is_not_fitted_again(learnt: BoxDetector) -> None:
+    with pytest.raises(ConfigError, match=r"write new = BoxDetector.fit\(DATA\)"):
+        learnt.fit("labelled")

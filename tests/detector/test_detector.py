@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image
 
 import daad
 from daad import ConfigError, DataError, Detector, ImageError, Sample
+from daad.detector.options import FitPlan
 from tests.images import save_png, spotted, striped
 
 TINY = {"model": "ae", "image_size": 32, "size": "nano", "batch_size": 4}
@@ -358,3 +360,35 @@ def test_evaluating_an_array_without_labels_does_not_print_it(detector: Detector
 def test_a_batch_without_a_variance_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave batch norm a single value"):
         Detector.fit(striped(6, 16, 16, 1), steps=1, **{**TINY, "image_size": 16, "batch_size": 1})
+
+
+def test_a_detector_is_made_by_learning_or_loading_and_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"write Detector.fit\(DATA, model='daad', steps=3\), or Detector.load"):
+        Detector(model="daad", steps=3)
+
+
+def test_an_instance_is_not_fitted_again_and_says_what_to_write(detector: Detector) -> None:
+    before = detector.calibration
+    with pytest.raises(ConfigError, match=r"write new = Detector.fit\(DATA\)"):
+        detector.fit(striped(8, 32, 32, 1))
+    assert detector.calibration is before
+
+
+def test_every_option_of_fit_is_in_its_signature_and_its_help() -> None:
+    parameters = inspect.signature(Detector.fit).parameters
+    assert parameters["holdout"].default == 0.2 and parameters["settings"].kind is inspect.Parameter.VAR_KEYWORD
+    assert set(FitPlan.names()) - {"settings"} < set(parameters)
+    assert all(f"{name}: " in Detector.fit.__doc__ for name in parameters if name != "settings")
+    assert inspect.signature(daad.audit).parameters["contamination"].default == 0.05
+    assert inspect.signature(daad.search).parameters["top"].default == 50
+
+
+def test_large_batches_are_run_in_parts_that_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = striped(12, 32, 48, 3)
+    fitted = Detector.fit(images, model="ae", image_size=32, size="nano", steps=2, batch_size=4)
+    at_once = fitted.scorer(images)
+    monkeypatch.setattr("daad.runtime.engines.torch.PIXELS_AT_ONCE", 5 * 32 * 48)
+    in_parts = fitted.scorer(images)
+    np.testing.assert_allclose(in_parts.score, at_once.score, rtol=1e-4)
+    np.testing.assert_allclose(in_parts.anomaly_map, at_once.anomaly_map, rtol=1e-3, atol=1e-6)
+    assert in_parts.reconstruction.shape == at_once.reconstruction.shape == images.shape

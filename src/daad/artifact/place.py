@@ -39,7 +39,7 @@ def resolved(path: str | Path) -> Path:
 
 
 @contextmanager
-def told(path: Path, verb: str = "written") -> Iterator[None]:
+def os_errors_named(path: Path, verb: str = "written") -> Iterator[None]:
     """Turn what the operating system complains about into one ArtifactError that names the place."""
     try:
         yield
@@ -51,7 +51,7 @@ def told(path: Path, verb: str = "written") -> Iterator[None]:
 
 def check_replaceable(path: Path) -> None:
     """Refuse a resolved path where something other than a detector, an empty folder or an empty file stands."""
-    with told(path):
+    with os_errors_named(path):
         if not path.exists():
             return
         if path.suffix == ".zip":
@@ -64,7 +64,7 @@ def check_replaceable(path: Path) -> None:
 
 def check_writable(path: Path) -> None:
     """Try whether a detector could be written to this resolved path: make its parent, and a temporary name there."""
-    with told(path):
+    with os_errors_named(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _try_folder(beside(path))

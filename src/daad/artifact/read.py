@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safetensors.numpy import load as parse_tensors
 
 from daad.artifact.manifest import MAX_MANIFEST_BYTES, AnyManifest, M, parse_manifest
-from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, resolved, told
+from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, os_errors_named, resolved
 from daad.errors import ArtifactError
 
 MAX_FILE_BYTES = 8 * 2**30
@@ -25,7 +25,7 @@ Member = Callable[[str, int], bytes]
 def read_artifact(path: str | Path, form: type[M]) -> tuple[M, Arrays, Arrays]:
     """Manifest of the form asked for, weights and golden sample of a detector, each file checked against its hash
     before it is parsed."""
-    resolved(path)  # an empty or impossible path is told as such
+    resolved(path)  # an empty or impossible path is reported as such
     manifest, contents = read_contents(Path(path), form)
     return manifest, _tensors(contents, WEIGHTS, path), _tensors(contents, GOLDEN, path)
 
@@ -38,12 +38,12 @@ def kind_of(path: str | Path) -> str:
 
 def read_contents(path: Path, form: type[M]) -> tuple[M, dict[str, bytes]]:
     """The manifest, and the bytes of the other files as its hashes want them."""
-    with told(path, "read"):
+    with os_errors_named(path, "read"):
         if not path.exists():
             raise ArtifactError(f"{path}: no such detector; make one with 'daad fit'")
         if not path.is_file():
             return _read(path, form, lambda name, limit: _folder_member(path, name, limit))
-        path.open("rb").close()  # a file that may not be read is told as such
+        path.open("rb").close()  # a file that may not be read is reported as such
         try:
             archive = zipfile.ZipFile(path)
         except Exception:  # zipfile lets a dozen types through for a damaged file

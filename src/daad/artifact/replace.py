@@ -2,8 +2,8 @@
 
 A new folder is made beside and renamed into place. In a folder that is there (it may be a mount point, hold files of
 the user's, or be worked in) the files are renamed one by one, the manifest last; a process that dies in between leaves
-files whose hashes do not fit, and the old ones under `.NAME.TOKEN.old`. Two that save to one place at once are told
-apart by a look at the end: whoever wrote last sees a mix, if there is one, and writes again.
+files whose hashes do not fit, and the old ones under `.NAME.TOKEN.old`. Two processes that
+save to one path at once check at the end: whoever wrote last sees a mix, if there is one, and writes again.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from safetensors.numpy import save as dump_tensors
 
 from daad.artifact.manifest import AnyManifest, FileEntry
-from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, check_replaceable, resolved, told
+from daad.artifact.place import GOLDEN, MANIFEST, WEIGHTS, check_replaceable, os_errors_named, resolved
 from daad.artifact.read import sha256
 from daad.artifact.replace import put_folder, put_zip
 
@@ -27,7 +27,7 @@ def write_artifact(path: str | Path, manifest: AnyManifest, weights: Arrays, gol
     place = resolved(path)
     check_replaceable(place)
     put = put_zip if place.suffix == ".zip" else put_folder
-    with told(place):
+    with os_errors_named(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         put(place, contents)
 

@@ -69,22 +69,22 @@ def audit(
     check_results(output, AUDIT, WRITTEN)
     settings = chosen.pop("settings")
     with ProgressBar() as progress:
-        found = Audit.of(data, **chosen, **settings, **run_options(options, output), progress=progress)
-    page = write_audit(found, output, top=top)
-    for row in found.rows[:5]:
+        result = Audit.of(data, **chosen, **settings, **run_options(options, output), progress=progress)
+    page = write_audit(result, output, top=top)
+    for row in result.rows[:5]:
         print(f"#{row.rank:<3} {row.distance:>9}  {row.name}")
-    for failure in found.failures:
+    for failure in result.failures:
         print(f"left out: {failure.reason}", file=sys.stderr)
-    if found.ties:
+    if result.ties:
         print(
-            f"{found.ties} images have the score where the suspects end; which of them are suspect is arbitrary",
+            f"{result.ties} images have the score where the suspects end; which of them are suspect is arbitrary",
             file=sys.stderr,
         )
     print(f"report: {page}")
     if drop_to is not None:
-        kept = found.write_kept(drop_to)
-        print(f"{drop_to}: {kept} of {len(found.rows)} images kept; daad fit {quote(str(drop_to))} --output DETECTOR")
-    return 1 if found.failures else 0
+        kept = result.write_kept(drop_to)
+        print(f"{drop_to}: {kept} of {len(result.rows)} images kept; daad fit {quote(str(drop_to))} --output DETECTOR")
+    return 1 if result.failures else 0
 
 
 def _print_config(chosen: dict[str, Any]) -> int:

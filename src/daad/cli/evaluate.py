@@ -41,13 +41,13 @@ def evaluate(
     from daad.detector.detector import Detector
     from daad.report.results import write_results
 
-    found = Detector.load(detector)
+    judge = Detector.load(detector)
     if false_alarm_rate is not None:
-        found = found.with_false_alarm_rate(false_alarm_rate)
+        judge = judge.with_false_alarm_rate(false_alarm_rate)
     check_results(output, EVALUATION, WRITTEN)
     with ProgressBar() as progress:
-        evaluation = found.evaluate(data, batch_size=batch_size, progress=progress)
-    page = write_results(found, evaluation, data, output)
+        evaluation = judge.evaluate(data, batch_size=batch_size, progress=progress)
+    page = write_results(judge, evaluation, data, output)
     for name, interval in evaluation.metrics.items():
         print(f"{name:<20} {interval.value:.4f}  [{interval.low:.4f}, {interval.high:.4f}]")
     for note in evaluation.notes:

@@ -38,15 +38,15 @@ def _of_anomalies(detector: Path) -> dict[str, Any]:
     from daad.artifact.read import read_artifact
     from daad.detector.detector import Detector
 
-    found, _, _ = read_artifact(detector, Manifest)
-    stored = found.config.get("features") != "module"
+    manifest, _, _ = read_artifact(detector, Manifest)
+    stored = manifest.config.get("features") != "module"
     if stored:
         Detector.load(detector)
-    calibration = found.calibration
+    calibration = manifest.calibration
     return {
-        "model": found.model,
+        "model": manifest.model,
         "checked": CHECKED if stored else "hashes alone: it stands on a module of your own",
-        "preprocess": found.preprocess.model_dump(mode="json"),
+        "preprocess": manifest.preprocess.model_dump(mode="json"),
         "calibration": {
             "threshold": calibration.threshold,
             "map_threshold": calibration.map_threshold,
@@ -55,21 +55,22 @@ def _of_anomalies(detector: Path) -> dict[str, Any]:
             "held_out": len(calibration.scores),
             "unit": calibration.unit,
         },
-        "config": found.config,
-        "provenance": found.provenance,
+        "config": manifest.config,
+        "provenance": manifest.provenance,
     }
 
 
 def _of_boxes(detector: Path) -> dict[str, Any]:
     from daad.boxes.detector import BoxDetector
 
-    found = BoxDetector.load(detector)
+    boxes = BoxDetector.load(detector)
     return {
         "model": "scod",
         "checked": CHECKED,
-        "classes": list(found.classes),
-        "preprocess": found.preprocess.model_dump(mode="json"),
-        "confidence": found.confidence.model_dump(mode="json"),
-        "config": found.model.config.model_dump(mode="json"),
-        "provenance": {name: value for name, value in found.provenance.items() if name != "learnt_images"},
+        "classes": list(boxes.classes),
+        "preprocess": boxes.preprocess.model_dump(mode="json"),
+        "confidence": boxes.confidence.model_dump(mode="json"),
+        "config": boxes.model.config.model_dump(mode="json"),
+        "reference": boxes.reference.model_dump(mode="json", exclude={"learnt_images"}),
+        "provenance": boxes.provenance,
     }

@@ -42,7 +42,7 @@ OF_THE_MODEL: dict[str, tuple[Any, str]] = {  # settings of the model that have 
 
 
 def takes_options(
-    *declared: type[Settings], leave_out: Sequence[str] = (), config: bool = True
+    *declared: type[Settings], leave_out: Sequence[str] = (), model: bool = True
 ) -> Callable[[Function], Function]:
     """Give a command of `**options` an option for every field of these classes, those of the model, and --config and
     --print-config."""
@@ -53,14 +53,12 @@ def takes_options(
         parameters = []
         for cls in declared:
             parameters += [_parameter(name, field) for name, field in options_of(cls).items()]
-        parameters += [_of_the_model(name) for name in OF_THE_MODEL]
-        if config:
+        if model:
+            parameters += [_of_the_model(name) for name in OF_THE_MODEL]
             text = "A YAML file with any of these settings; the command line goes over it."
             parameters.append(_keyword("config", Path | None, None, Parameter(help=text)))
             text = "Print all settings as YAML, as they would be used, and stop."
-            parameters.append(
-                _keyword("print_config", bool, False, Parameter(help=text, negative=(), show_default=False))
-            )
+            parameters.append(_flag("print_config", False, text))
         signature = inspect.signature(function, eval_str=True)
         own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         taken = {p.name for p in own} | set(leave_out)
@@ -77,9 +75,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     text = f"{(field.description or '')[:1].upper()}{(field.description or '')[1:]}."
     text = text.replace("image_size", "--image-size")
     if kind is bool:
-        return _keyword(
-            name, bool, default, Parameter(help=text, negative=() if default is False else None, show_default=False)
-        )
+        return _flag(name, default, text)
     if default is not None:
         text += f" Default: {default}."
     if tuple[int, int] in get_args(kind):

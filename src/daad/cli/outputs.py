@@ -1,4 +1,4 @@
-"""Where the verbs may write: told before any work is done, and nothing is lost that daad did not write itself."""
+"""Where the verbs may write: checked before any work is done, and nothing is lost that daad did not write itself."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def check_results(folder: Path, kind: str, names: Sequence[str]) -> None:
     """Refuse a folder that cannot be written to, or where one of `names` stands that is not of an earlier run with
     results of the same kind. ConfigError."""
     taken = [name for name in names if (folder / name).exists()]
-    found = results_kind(folder) if taken else None
-    if taken and found != kind:
-        whose = f"of another kind of results ({found})" if found else "that daad did not write"
+    earlier = results_kind(folder) if taken else None
+    if taken and earlier != kind:
+        whose = f"of another kind of results ({earlier})" if earlier else "that daad did not write"
         raise ConfigError(f"--output {folder}: holds {taken[0]} {whose}; choose another folder")
     check_folder(folder)
 

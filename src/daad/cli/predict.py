@@ -61,28 +61,28 @@ def predict(
     from daad.runtime.stream import samples_of
     from daad.scoring.record import prediction_record
 
-    found = Detector.load(detector)
+    judge = Detector.load(detector)
     sides = side(tile)
     if sides is not None:
-        found = found.with_tiles(sides, overlap)
+        judge = judge.with_tiles(sides, overlap)
     samples = list(samples_of(data))
     if output is not None and output.resolve() in {Path(data).resolve(), *_files(samples)}:
         raise ConfigError(f"{output}: is part of DATA and would be written over; choose another output")
     if output is not None:
         check_output(output, detector, is_own_table)
     if false_alarm_rate is not None:
-        found = found.with_false_alarm_rate(false_alarm_rate)
-    failed, flagged, by_image = 0, 0, found.preprocess.tiles is None
+        judge = judge.with_false_alarm_rate(false_alarm_rate)
+    failed, flagged, by_image = 0, 0, judge.preprocess.tiles is None
     with open_table(output) as table, ProgressBar() as progress:
-        stream = found.predict(samples, batch_size=batch_size, workers=workers, maps=pictures is not None)
+        stream = judge.predict(samples, batch_size=batch_size, workers=workers, maps=pictures is not None)
         for done, (sample, prediction) in enumerate(zip(samples, stream, strict=True), start=1):
-            table.write(prediction_record(prediction, found.calibration.threshold))
+            table.write(prediction_record(prediction, judge.calibration.threshold))
             if prediction.error is not None:
                 failed += 1
                 print(f"not judged: {prediction.error}", file=sys.stderr)
             elif pictures is not None:
                 image = decode(sample.image, name=sample.name) if by_image else pixels_of(sample)
-                save_pictures(pictures, prediction, image, found.calibration.map_threshold)
+                save_pictures(pictures, prediction, image, judge.calibration.map_threshold)
             flagged += bool(prediction.is_anomalous)
             if output is not None:
                 progress("predict", done, len(samples))

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from daad.cli.options import side, takes_options
+from daad.search.options import SearchPlan
 
 WRITTEN = ("candidates.csv", "candidates.geojson", "mosaic.png", "index.html", "maps")
 
 
+@takes_options(SearchPlan, model=False)
 def search(
     *scenes: str,
     detector: Annotated[Path, Parameter(alias="-d")],
     output: Annotated[Path, Parameter(alias="-o")],
-    top: int = 50,
-    tile: Annotated[list[int] | None, Parameter(consume_multiple=True, negative=())] = None,
-    overlap: float | None = None,
-    max_no_data: float = 0.0,
-    no_data: float | None = None,
-    per_scene: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
+    **options: Any,
 ) -> int:
     """One strange spot in a huge scene: judge every tile, and show the strangest places.
 
@@ -35,23 +34,10 @@ def search(
     output
         A folder for candidates.csv, candidates.geojson (where a scene lies on Earth), mosaic.png, maps/ and index.html.
         What --resume needs goes beside it, to OUTPUT.run, which may be deleted afterwards.
-    top
-        Places to keep, of all scenes together.
-    tile
-        Side of a tile (or height and width) in pixels. Default: the detector's, or its model's size.
-    overlap
-        Share of its side that a tile shares with the next. Default: the detector's, or 0.25.
-    max_no_data
-        Share of a tile that may be without data; tiles with more are not judged.
-    no_data
-        Pixel value that means no data, such as 0 for black borders, beside what a file says of itself.
-    per_scene
-        Rank by how far a tile lies from the others of its own scene, so that no bright scene takes all places.
     resume
         Go on where a stopped search of the same scenes with the same detector was.
     """
     from daad.cli.fit import run_folder
-    from daad.cli.options import side
     from daad.cli.outputs import check_results
     from daad.cli.progress import ProgressBar
     from daad.data.generated_files import SEARCH
@@ -66,24 +52,19 @@ def search(
         raise ConfigError(f"--output {output}: scenes lie there, and might be written over; choose another folder")
     check_results(output, SEARCH, WRITTEN)
     with ProgressBar() as progress:
-        found = Search.of(
+        result = Search.of(
             samples,
             Detector.load(detector),
-            top=top,
-            tile=side(tile),
-            overlap=overlap,
-            max_no_data=max_no_data,
-            no_data=no_data,
-            per_scene=per_scene,
+            **{name: side(value) for name, value in options.items() if value is not None},
             run=run_folder(output),
             resume=resume,
             progress=progress,
         )
-    page = write_search(found, output)
-    for candidate in found.candidates[:5]:
+    page = write_search(result, output)
+    for candidate in result.candidates[:5]:
         place = f"x {candidate.peak_x}, y {candidate.peak_y}"
         print(f"#{candidate.rank:<3} {candidate.deviations:+7.1f} sd  {place:<22} {candidate.scene}")
-    for failure in found.failures:
+    for failure in result.failures:
         print(f"not searched to the end: {failure.reason}", file=sys.stderr)
     print(f"report: {page}")
-    return 1 if found.failures else 0
+    return 1 if result.failures else 0

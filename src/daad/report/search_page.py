@@ -22,7 +22,8 @@ from daad.report.page import render
 from daad.report.sheet import CELL, MARGIN, Thumbnail, write_contact_sheet
 from daad.scoring.heat import RGB, display_rgb, overlay
 from daad.search.candidates import Candidate, as_csv, as_geojson
-from daad.search.search import Search, SearchedScene
+from daad.search.scene import SearchedScene
+from daad.search.search import Search
 
 MOST_IN_MOSAIC = 600  # candidates; all of them are in the CSV
 MOST_ON_PAGE = 60

@@ -34,7 +34,7 @@ IMAGE_METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One evaluated image: what is known of it and what the detector said."""
+    """One evaluated image: its label and the detector's verdict."""
 
     name: str
     label: int
@@ -173,8 +173,8 @@ def _summarise(rows: list[Row], failures: list[Failure], pixels: PixelMetrics, w
 
 def _by_defect(rows: list[Row], labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> dict[str, Interval]:
     defects = np.array([row.defect for row in rows])
-    found = {}
+    aurocs = {}
     for defect in sorted({row.defect for row in rows if row.label}):
         chosen = (labels == 0) | (defects == defect)
-        found[defect] = bootstrap(ranking.auroc, labels[chosen], scores[chosen])
-    return found
+        aurocs[defect] = bootstrap(ranking.auroc, labels[chosen], scores[chosen])
+    return aurocs

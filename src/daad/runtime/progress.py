@@ -1,4 +1,4 @@
-"""How work in progress is told."""
+"""How the progress of work is reported."""
 
 from __future__ import annotations
 

@@ -48,17 +48,17 @@ class Confidence(BaseModel):
         if not boxes or not hits.any():
             return cls(threshold=UNTESTED, images=images, boxes=boxes)
         order = np.argsort(-values, kind="stable")
-        values, found = values[order], np.cumsum(hits[order])
+        values, true_positives = values[order], np.cumsum(hits[order])
         last = np.append(values[1:] < values[:-1], True)  # equal scores are one threshold
-        f1 = np.where(last, 2 * found / (np.arange(1, len(values) + 1) + boxes), -1.0)
+        f1 = np.where(last, 2 * true_positives / (np.arange(1, len(values) + 1) + boxes), -1.0)
         best = int(f1.argmax())
         lower = values[best + 1] if best + 1 < len(values) else 0.0
         return cls(
             threshold=float((values[best] + lower) / 2),
             images=images,
             boxes=boxes,
-            precision=float(found[best] / (best + 1)),
-            recall=float(found[best] / boxes),
+            precision=float(true_positives[best] / (best + 1)),
+            recall=float(true_positives[best] / boxes),
             f1=float(f1[best]),
         )
 

@@ -18,7 +18,6 @@ from daad.scoring.heat import RGB, display_rgb, heat_map, overlay
 
 if TYPE_CHECKING:
     from daad.metrics.intervals import Interval
-    from daad.scoring.prediction import Prediction
 
 SIDE = 224  # pixels of a picture's longer side
 WIDTH, HEIGHT, BINS = 420, 160, 30  # of the histogram
@@ -26,8 +25,8 @@ GOOD, ANOMALOUS = "#3b7cb8", "#e07b27"
 STYLE = "font-family:sans-serif;font-size:13px"
 
 
-def prediction_html(prediction: Prediction) -> str:
-    """The verdict, and pictures: the image with its heat, the map alone, the reconstruction and what else there is."""
+def prediction_html(prediction: Any) -> str:
+    """Of a `Prediction`: the verdict, and pictures: the image with its heat, the map alone, the reconstruction and what else there is."""
     name = html.escape(prediction.name)
     if prediction.error is not None:
         return f'<div style="{STYLE}"><b>{name}</b>: not judged: {html.escape(prediction.error)}</div>'
@@ -81,7 +80,7 @@ def scores_svg(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> str:
     )
 
 
-def _pictures(prediction: Prediction) -> dict[str, RGB]:
+def _pictures(prediction: Any) -> dict[str, RGB]:
     pictures: dict[str, RGB] = {}
     if prediction.anomaly_map is None:
         return pictures

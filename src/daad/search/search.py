@@ -5,91 +5,22 @@ scenes -> headers -> (for each scene, for each tile row: scores, peaks, overview
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field
-
-from daad.data.arrays import ImageInfo
-from daad.data.cache_store import source_key
 from daad.data.sample import Failure, Sample
-from daad.data.scenes import Scene, open_scene, probe_scene
 from daad.data.tiles import Tiling
-from daad.errors import DataError, ImageError
+from daad.errors import DataError
 from daad.runtime.judge import Judge
 from daad.runtime.progress import Progress, silent
-from daad.runtime.tiled import TileRow, blend_of, tile_rows
-from daad.search.candidates import Candidate, deviations, rank_candidates, top_tiles
-from daad.search.canvas import add_map_rows, add_pixels, overview_factor
-from daad.search.earth import with_coordinates
+from daad.search.candidates import Candidate, rank_candidates
+from daad.search.options import SearchPlan
+from daad.search.scene import SearchContext, SearchedScene, scene_tasks, search_identity, search_scene
 from daad.search.sources import scene_samples
-from daad.search.state import SceneArrays, SceneState, search_folder
-from daad.settings import Settings, takes
-
-
-class SearchPlan(Settings):
-    """What decides a search, apart from the scenes and the detector."""
-
-    top: int = Field(50, ge=1, le=100_000, description="candidates to keep")
-    tile: int | tuple[int, int] | None = Field(None, description="side of a tile, or (height, width), in pixels")
-    overlap: float | None = Field(None, ge=0, le=0.9, description="share of its side that a tile shares with the next")
-    max_no_data: float = Field(0.0, ge=0, lt=1, description="share of a judged tile that may be without data")
-    no_data: float | None = Field(None, description="value that means no data, beside what a file says of itself")
-    per_scene: bool = Field(False, description="rank by deviations from the scene's own tiles instead of raw scores")
-
-    def tiling(self, judge: Judge) -> Tiling:
-        """The tiles asked for; by default those of the judge, or of its model's size, so that no pixel is shrunk."""
-        trained = judge.preprocess.tiles
-        if self.tile is None and trained is not None:
-            return trained if self.overlap is None else Tiling.of((trained.height, trained.width), self.overlap)
-        size = (judge.preprocess.height, judge.preprocess.width) if self.tile is None else self.tile
-        return Tiling.of(size, 0.25 if self.overlap is None else self.overlap)
-
-
-@dataclass(frozen=True)
-class SearchedScene:
-    """A searched scene.
-
-    Args:
-        name: the scene's name.
-        height: in pixels.
-        width: in pixels.
-        tiles: number of its tiles.
-        judged: how many of them were judged; the others hold missing data, or lie after an error.
-        factor: one pixel of its map and thumbnail stands for `factor` x `factor` pixels.
-        arrays: scores, map and thumbnail.
-        finished: False for a scene that an error interrupted.
-    """
-
-    name: str
-    height: int
-    width: int
-    tiles: int
-    judged: int
-    factor: int
-    arrays: SceneArrays
-    finished: bool
-
-    @property
-    def scores(self) -> npt.NDArray[np.float64]:
-        """Of every tile (rows, columns), NaN where it was not judged."""
-        return self.arrays["scores"]
-
-    @property
-    def map(self) -> npt.NDArray[np.float32]:
-        """The overview of the scene's map (h, w): the highest value of each square, NaN where there is no data."""
-        return self.arrays["map"]
-
-    @property
-    def thumbnail(self) -> npt.NDArray[Any]:
-        """The overview of the scene's pixels (h, w, bands): its first three bands, or the first."""
-        return self.arrays["thumbnail"]
+from daad.search.state import search_folder
+from daad.settings import takes
 
 
 @dataclass(frozen=True)
@@ -149,31 +80,6 @@ class Search:
         )
 
 
-@dataclass(frozen=True)
-class _SearchContext:
-    """What the scenes of a search have in common; `identity` is a hash of all that decides the scores."""
-
-    judge: Judge
-    plan: SearchPlan
-    tiling: Tiling
-    folder: Path | None
-    resume: bool
-    identity: str
-
-
-@dataclass(frozen=True)
-class _SceneTask:
-    """A scene to search: its header, and the tops and lefts of its tiles."""
-
-    sample: Sample
-    info: ImageInfo
-    grid: tuple[list[int], list[int]]
-
-    @property
-    def tiles(self) -> int:
-        return len(self.grid[0]) * len(self.grid[1])
-
-
 def search_scenes(
     samples: Sequence[Sample],
     judge: Judge,
@@ -199,18 +105,18 @@ def search_scenes(
     """
     tiling = plan.tiling(judge)
     report = progress or silent
-    tasks, failures = _tasks(samples, tiling)
+    tasks, failures = scene_tasks(samples, tiling)
     total, done = sum(task.tiles for task in tasks), 0
     scenes: list[SearchedScene] = []
     candidates: list[list[Candidate]] = []
     with search_folder(folder, resume=resume) as locked_folder:
-        context = _SearchContext(judge, plan, tiling, locked_folder, resume, _identity(judge, plan, tiling))
+        context = SearchContext(judge, plan, tiling, locked_folder, resume, search_identity(judge, plan, tiling))
         for task in tasks:
 
             def count(tiles: int, before: int = done) -> None:
                 report("search", before + tiles, total)
 
-            scene, scene_candidates, failure = _search_scene(task, context, count)
+            scene, scene_candidates, failure = search_scene(task, context, count)
             done += task.tiles
             report("search", done, total)
             failures += [failure] if failure else []
@@ -227,127 +133,3 @@ def search_scenes(
         "detector": judge.provenance,
     }
     return Search(ranked, scenes, failures, list(samples), tiling, judge.calibration.map_peaks[-1], provenance)
-
-
-def _tasks(samples: Sequence[Sample], tiling: Tiling) -> tuple[list[_SceneTask], list[Failure]]:
-    tasks, failures = [], []
-    for sample in samples:
-        try:
-            info = probe_scene(sample)
-            tasks.append(_SceneTask(sample, info, tiling.grid(info.height, info.width, sample.name)))
-        except ImageError as error:
-            failures.append(Failure(sample.name, str(error)))
-    return tasks, failures
-
-
-def _search_scene(
-    task: _SceneTask, context: _SearchContext, report: Callable[[int], None]
-) -> tuple[SearchedScene | None, list[Candidate], Failure | None]:
-    failure, name = None, task.sample.name
-    try:
-        with open_scene(task.sample, context.plan.no_data) as scene:
-            state = _open_state(task, context)
-            try:
-                _judge_rows(scene, state, task, context, report)
-            except ImageError as error:
-                if not state.done:
-                    raise
-                failure = Failure(name, f"{error} (tile rows judged: {state.done} of {len(task.grid[0])})")
-            candidates = _candidates(task, state, context)
-            if scene.geo is not None:
-                candidates = with_coordinates(candidates, scene.geo)
-    except ImageError as error:
-        return None, [], Failure(name, str(error))
-    if not candidates and failure is None:
-        failure = Failure(name, f"{name}: every tile holds missing data, so none was judged; see --max-no-data")
-    height, width = task.info.height, task.info.width
-    judged = int(np.isfinite(state.scores).sum())
-    factor, arrays = overview_factor(height, width), state.finish()
-    searched = SearchedScene(name, height, width, task.tiles, judged, factor, arrays, failure is None)
-    return searched, candidates, failure
-
-
-def _judge_rows(
-    scene: Scene, state: SceneState, task: _SceneTask, context: _SearchContext, report: Callable[[int], None]
-) -> None:
-    """Judge the tile rows that are not done yet. Rows whose maps reach into map rows not yet final are judged again."""
-    (tops, lefts), (height, width), tiling = task.grid, (task.info.height, task.info.width), context.tiling
-    final = tops[state.done - 1] if state.done else 0  # map rows above this are final
-    if state.done == len(tops):
-        return
-    first = next(i for i, top in enumerate(tops) if top + tiling.height > final)
-    blend, factor, blended = blend_of(width, tiling), overview_factor(height, width), tops[first]
-    blend.move_to(blended)  # map rows above this are complete
-
-    def blend_up_to(end: int) -> None:
-        nonlocal blended
-        map_rows = blend.move_to(end)
-        skip = max(0, final - blended)
-        add_map_rows(state.map, map_rows[skip:], blended + skip, factor)
-        blended = end
-
-    judge, max_no_data = context.judge, context.plan.max_no_data
-    rows = tile_rows(judge.scorer, judge.preprocess, scene, tiling, max_no_data=max_no_data, first=first)
-    for index, row in enumerate(rows, start=first):
-        blend_up_to(row.top)
-        for tile in row.maps:
-            blend.add(tile.left, tile.values, tile.valid)
-        _record(state, index, row, lefts, factor)
-        if index + 1 == len(tops):
-            blend_up_to(height)
-        state.advance(max(state.done, index + 1), finished=index + 1 == len(tops))
-        report((index + 1) * len(lefts))
-
-
-def _record(state: SceneState, index: int, row: TileRow, lefts: list[int], factor: int) -> None:
-    """Put scores, peaks and pixels of the tile row `index` into the scene's arrays."""
-    state.scores[index] = row.scores
-    columns = np.searchsorted(lefts, [tile.left for tile in row.maps])
-    for column, tile in zip(columns.tolist(), row.maps, strict=True):
-        values = tile.values if tile.valid is None else np.where(tile.valid, tile.values, -np.inf)
-        y, x = np.unravel_index(int(values.argmax()), values.shape)
-        state.peaks[index, column] = tile.left + x, row.top + y
-    for left, patch in row.strips:
-        add_pixels(state.thumbnail, patch, row.top, left, factor)
-
-
-def _open_state(task: _SceneTask, context: _SearchContext) -> SceneState:
-    parts = [context.identity, source_key(task.sample), *map(str, task.info)]
-    identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    folder = None if context.folder is None else context.folder / f"scene-{identity[:16]}"
-    info, (tops, lefts) = task.info, task.grid
-    open_state = SceneState.resume if context.resume and folder is not None else SceneState.begin
-    grid, bands = (len(tops), len(lefts)), 3 if info.channels >= 3 else 1
-    return open_state(folder, identity, grid, (info.height, info.width), bands, info.dtype)
-
-
-def _identity(judge: Judge, plan: SearchPlan, tiling: Tiling) -> str:
-    """A hash of all that decides the scores; a search is resumed only with the same one."""
-    specs = [tiling.model_dump(mode="json"), judge.preprocess.model_dump(mode="json")]
-    parts = [judge.scorer.fingerprint(), *specs, plan.max_no_data, plan.no_data]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _candidates(task: _SceneTask, state: SceneState, context: _SearchContext) -> list[Candidate]:
-    (tops, lefts), tiling = task.grid, context.tiling
-    from_median = deviations(np.asarray(state.scores))
-    key = from_median if context.plan.per_scene else np.asarray(state.scores)
-    tiles = top_tiles(key, state.peaks, tops, lefts, tiling, context.plan.top)
-    return [
-        Candidate(
-            rank=0,
-            scene=task.sample.name,
-            row=row,
-            column=column,
-            left=lefts[column],
-            top=tops[row],
-            right=lefts[column] + tiling.width,
-            bottom=tops[row] + tiling.height,
-            peak_x=int(state.peaks[row, column, 0]),
-            peak_y=int(state.peaks[row, column, 1]),
-            score=float(state.scores[row, column]),
-            p_value=context.judge.calibration.p_value(float(state.scores[row, column])),
-            deviations=float(from_median[row, column]),
-        )
-        for row, column in tiles
-    ]
