@@ -26,7 +26,7 @@ STYLE = "font-family:sans-serif;font-size:13px"
 
 
 def prediction_html(prediction: Any) -> str:
-    """Of a `Prediction`: the verdict, and pictures: the image with its heat, the map alone, the reconstruction and what else there is."""
+    """Of a `Prediction`: the verdict, and as pictures the image, its heat, the map alone and the reconstruction."""
     name = html.escape(prediction.name)
     if prediction.error is not None:
         return f'<div style="{STYLE}"><b>{name}</b>: not judged: {html.escape(prediction.error)}</div>'
