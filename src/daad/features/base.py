@@ -10,7 +10,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +98,20 @@ class Features(Trainable):
         strides = tuple(round(self.config.height / shape.height) for shape in shapes)
         channels = tuple(shape.channels for shape in shapes)
         return FeatureSpec(strides, channels, self.trainable, self.source, self.sha256)
+
+
+class FrozenFeatures(Features):
+    """Features of a `network` that is taken as it is: in evaluation mode, whatever is trained on it."""
+
+    network: nn.Module
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode: batch statistics are frozen too."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.network(images)
+        return maps
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from daad.artifact.read import MAX_FILE_BYTES
 from daad.errors import ArtifactError, ConfigError
-from daad.features.base import Features, freeze
+from daad.features.base import FrozenFeatures, freeze
 from daad.presets import Preset
 from daad.stages import Batches, ModelConfig, Stage
 
@@ -37,7 +37,7 @@ class ForeignConfig(ModelConfig):
     sha256: str | None = Field(None, description="of the weights; given, another file is refused")
 
 
-class ForeignFeatures(Features):
+class ForeignFeatures(FrozenFeatures):
     """The maps of the network's stages, frozen. Images without three channels are averaged over them to a grey RGB."""
 
     Config: ClassVar[type[ModelConfig]] = ForeignConfig
@@ -62,11 +62,6 @@ class ForeignFeatures(Features):
             return {**settings, "network": chosen}
         sha256 = hashlib.sha256(_read_weights(weights, settings.get("sha256"))).hexdigest()
         return {**settings, "network": chosen, "sha256": sha256}
-
-    def train(self, mode: bool = True) -> ForeignFeatures:
-        """Stay in evaluation mode: the batch statistics are frozen."""
-        super().train(False)
-        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         rgb = images if images.shape[1] == 3 else images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)

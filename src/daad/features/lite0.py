@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from daad.errors import ConfigError
-from daad.features.base import Features, freeze
+from daad.features.base import FrozenFeatures, freeze
 from daad.presets import Preset
 from daad.stages import Batches, ModelConfig, Stage
 
@@ -80,7 +80,7 @@ class Lite0Config(ModelConfig):
     sha256: str | None = Field(None, description="of the weights' file")
 
 
-class Lite0(Features):
+class Lite0(FrozenFeatures):
     """The network as features: maps at strides 4, 8, 16 and 32 of its resized input."""
 
     Config: ClassVar[type[ModelConfig]] = Lite0Config
@@ -95,15 +95,6 @@ class Lite0(Features):
     def resolved(cls, chosen: Any, settings: Mapping[str, Any], channels: int) -> dict[str, Any]:
         """Adds the hash of the weights file."""
         return {**settings, "sha256": hashlib.sha256(_weights_file().read_bytes()).hexdigest()}
-
-    def train(self, mode: bool = True) -> Lite0:
-        """Stay in evaluation mode: the batch statistics are those of ImageNet."""
-        super().train(False)
-        return self
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.network(images)
-        return maps
 
     @property
     def source(self) -> str:

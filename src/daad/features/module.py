@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from daad.errors import ConfigError
-from daad.features.base import Features, freeze, state_sha256
+from daad.features.base import FrozenFeatures, freeze, state_sha256
 from daad.stages import ModelConfig
 
 NO_NETWORK = (
@@ -21,7 +21,7 @@ NO_NETWORK = (
 )
 
 
-class ModuleFeatures(Features):
+class ModuleFeatures(FrozenFeatures):
     """The maps of a network (B, C, H, W) -> list of (B, D, h, w), frozen, in evaluation mode."""
 
     def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
@@ -30,11 +30,6 @@ class ModuleFeatures(Features):
             raise ConfigError(NO_NETWORK)
         self.network = freeze(copy.deepcopy(network))
         self._name = type(network).__name__
-
-    def train(self, mode: bool = True) -> ModuleFeatures:
-        """Stay in evaluation mode: the batch statistics are frozen."""
-        super().train(False)
-        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps: Any = self.network(images)

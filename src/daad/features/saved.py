@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from daad.artifact.manifest import Manifest
 from daad.artifact.place import MANIFEST, WEIGHTS
 from daad.artifact.read import Arrays, read_artifact
 from daad.errors import ArtifactError, ConfigError
-from daad.features.base import Features, freeze
+from daad.features.base import Features, FrozenFeatures, freeze
 from daad.stages import Batches, ModelConfig, Stage
 
 PREFIX = "features."
@@ -29,7 +28,7 @@ class SavedConfig(ModelConfig):
     settings: dict[str, Any] = Field(default_factory=dict, description="and their settings")
 
 
-class SavedFeatures(Features):
+class SavedFeatures(FrozenFeatures):
     """The same network with the same weights; `path` is read once, when a fit begins."""
 
     Config: ClassVar[type[ModelConfig]] = SavedConfig
@@ -64,15 +63,6 @@ class SavedFeatures(Features):
             )
         sha256 = manifest.files[WEIGHTS].sha256
         return {**settings, "path": chosen, "sha256": sha256, "of": of, "settings": of_settings}
-
-    def train(self, mode: bool = True) -> SavedFeatures:
-        """Stay in evaluation mode: the batch statistics are frozen."""
-        super().train(False)
-        return self
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.network(images)
-        return maps
 
     @property
     def source(self) -> str:
