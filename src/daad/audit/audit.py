@@ -23,7 +23,6 @@ from daad.audit.options import AuditPlan
 from daad.data.cache import CachedImages
 from daad.data.preprocess import Preprocess
 from daad.data.sample import Failure, Sample, printable
-from daad.detector.detector import with_path
 from daad.detector.learning import learn, make_ready, mentioning, subset
 from daad.detector.options import RunOptions
 from daad.errors import DataError
@@ -118,7 +117,7 @@ class Audit:
             ConfigError, TrainingError, ArtifactError: as in `Detector.fit`.
         """
         (plan, run), settings = split(options, AuditPlan, RunOptions)
-        return audit_pool(data, AuditPlan.make(**plan, settings=settings), RunOptions.make(**with_path(run)), progress)
+        return audit_pool(data, AuditPlan.make(**plan, settings=settings), RunOptions.make(**run), progress)
 
     @property
     def kept(self) -> Iterator[tuple[PoolRow, Sample]]:

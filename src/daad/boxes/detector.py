@@ -24,7 +24,6 @@ from daad.boxes.scod import NAME, SCOD, SCODConfig
 from daad.data.box_set import BoxSet, read_boxes
 from daad.data.preprocess import Preprocess
 from daad.detector.class_only import class_only
-from daad.detector.detector import with_path
 from daad.detector.options import RunOptions
 from daad.errors import ArtifactError, ConfigError, ImageError
 from daad.models.build import rebuild
@@ -99,7 +98,7 @@ class BoxDetector:
         plan = BoxPlan.make(**plan_options, settings=settings)
         plan.check()
         labelled = data if isinstance(data, BoxSet) else read_boxes(data, split="train", images=images)
-        fitted = fit(labelled, plan, RunOptions.make(**with_path(run)), progress)
+        fitted = fit(labelled, plan, RunOptions.make(**run), progress)
         return cls(fitted.model, fitted.preprocess, fitted.confidence, fitted.reference, fitted.provenance)
 
     def predict(

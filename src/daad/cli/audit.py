@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from daad.audit.options import AuditPlan
 from daad.cli.fit import run_options
-from daad.cli.options import chosen_options, print_yaml, takes_options
+from daad.cli.options import chosen_options, print_model_plan, require, takes_options
 from daad.detector.options import RunOptions
 
 MOST_SHOWN = 2000  # beyond that the contact sheet alone takes more than 340 MB
@@ -52,10 +52,9 @@ def audit(
 
     chosen = chosen_options(options, AuditPlan)
     if options.get("print_config"):
-        return _print_config(chosen)
-    if data is None or output is None:
-        missing = "DATA" if data is None else "--output"
-        raise ConfigError(f"{missing} is missing: daad audit DATA --output FOLDER")
+        print_model_plan(AuditPlan.make(**chosen))
+        return 0
+    data, output = require(data, output, "daad audit DATA --output FOLDER")
     if not 1 <= top <= MOST_SHOWN:
         raise ConfigError(f"--top {top}: show 1 to {MOST_SHOWN:,} images; audit.csv has them all")
     if drop_to is not None:
@@ -85,11 +84,3 @@ def audit(
         kept = result.write_kept(drop_to)
         print(f"{drop_to}: {kept} of {len(result.rows)} images kept; daad fit {quote(str(drop_to))} --output DETECTOR")
     return 1 if result.failures else 0
-
-
-def _print_config(chosen: dict[str, Any]) -> int:
-    plan = AuditPlan.make(**chosen)
-    plan.check()
-    everything = {name: getattr(plan, name) for name in AuditPlan.names()}
-    print_yaml({**everything, "image_size": plan.size(), "settings": plan.all_settings()})
-    return 0

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from daad.cli.options import chosen_options, print_yaml, takes_options
+from daad.cli.options import chosen_options, print_model_plan, require, takes_options
 from daad.detector.options import FitPlan, RunOptions
 
 
@@ -28,14 +28,12 @@ def fit(
     """
     chosen = chosen_options(options, FitPlan)
     if options.get("print_config"):
-        return _print_config(chosen)
+        print_model_plan(FitPlan.make(**chosen))
+        return 0
     from daad.cli.progress import ProgressBar
     from daad.detector.detector import Detector, prepare_output
-    from daad.errors import ConfigError
 
-    if data is None or output is None:
-        missing = "DATA" if data is None else "--output"
-        raise ConfigError(f"{missing} is missing: daad fit DATA --output DETECTOR")
+    data, output = require(data, output, "daad fit DATA --output DETECTOR")
     prepare_output(output)
     settings = chosen.pop("settings")
     with ProgressBar() as progress:
@@ -84,11 +82,3 @@ def describe(detector: Any, output: Path) -> None:
         print(f"note: {calibration.note}", file=sys.stderr)
     for failure in detector.provenance["left_out"]:
         print(f"left out: {failure['reason']}", file=sys.stderr)
-
-
-def _print_config(chosen: dict[str, Any]) -> int:
-    plan = FitPlan.make(**chosen)
-    plan.check()
-    everything = {name: getattr(plan, name) for name in FitPlan.names()}
-    print_yaml({**everything, "image_size": plan.size(), "settings": plan.all_settings()})
-    return 0

@@ -19,6 +19,7 @@ from daad.errors import ConfigError, closest
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from daad.detector.options import ModelPlan
     from daad.settings import Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -173,6 +174,20 @@ def merged(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         of_file = {name: value for name, value in of_file.items() if name not in LENGTHS}
     top = {name: value for name, value in {**file, **over}.items() if name not in direct}
     return {**top, "settings": {**of_file, **of_line}}
+
+
+def print_model_plan(plan: ModelPlan) -> None:
+    """--print-config of a verb that learns a model: every option and setting as it would be used."""
+    plan.check()
+    everything = {name: getattr(plan, name) for name in plan.names()}
+    print_yaml({**everything, "image_size": plan.size(), "settings": plan.all_settings()})
+
+
+def require(data: str | None, output: Path | None, usage: str) -> tuple[str, Path]:
+    """DATA and --output, which a verb needs unless it only prints its settings; ConfigError where one is missing."""
+    if data is None or output is None:
+        raise ConfigError(f"{'DATA' if data is None else '--output'} is missing: {usage}")
+    return data, output
 
 
 def print_yaml(values: Mapping[str, Any]) -> None:

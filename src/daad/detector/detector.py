@@ -87,11 +87,11 @@ class Detector(Judge):
         """
         from daad.detector.fitting import fit
 
-        (plan, run), settings = split(options, FitPlan, RunOptions)
-        fitted = fit(data, FitPlan.make(**plan, settings=settings), RunOptions.make(**with_path(run)), progress)
+        (chosen, run), settings = split(options, FitPlan, RunOptions)
+        plan = FitPlan.make(**chosen, settings=settings)
+        fitted = fit(data, plan, RunOptions.make(**run), progress)
         provenance = {**fitted.provenance, "left_out": [asdict(failure) for failure in fitted.failures]}
-        name: str = plan.get("model", FitPlan.model_fields["model"].default)
-        return cls.of(name, fitted.model, fitted.preprocess, fitted.calibration, provenance)
+        return cls.of(plan.model, fitted.model, fitted.preprocess, fitted.calibration, provenance)
 
     def save(self, path: str | Path) -> Path:
         """Write the detector to a folder, or to a zip where `path` ends in .zip; an older one there is replaced.
@@ -143,11 +143,6 @@ class Detector(Judge):
 
         images = golden_images(self.preprocess, 4) if samples is None else np.asarray(samples)
         return export_onnx(self.model, self.preprocess, Path(path), images)
-
-
-def with_path(run: dict[str, Any]) -> dict[str, Any]:
-    """Run options with the folder as a path."""
-    return {**run, "run": Path(run["run"])} if run.get("run") is not None else run
 
 
 def check_features(manifest: Manifest, features: Any, where: str) -> None:

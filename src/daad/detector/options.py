@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from daad.data.tiles import Tiling
 from daad.errors import ConfigError
@@ -176,6 +176,11 @@ class RunOptions(Settings):
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     cache: bool = Field(True, description="keep decoded images on disk, in the run's folder, and not in memory")
     strict: bool = False
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _as_path(cls, run: Any) -> Any:
+        return Path(run) if isinstance(run, str) else run
 
     @property
     def cache_folder(self) -> Path | None:

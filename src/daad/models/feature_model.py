@@ -9,7 +9,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from daad.errors import ConfigError
 from daad.features.base import Features
 from daad.features.registry import build_features, features_class
 from daad.models.base import AnomalyModel
@@ -59,8 +58,3 @@ class FeatureModel(AnomalyModel):
         """The feature maps in evaluation mode, as at inference, whatever the mode of the model."""
         self.features.eval()
         return [maps.float() for maps in self.features(images)]
-
-
-def no_features(name: str, takers: list[str]) -> ConfigError:
-    """The error for features given to a model that has a network of its own."""
-    return ConfigError(f"model {name!r} has a network of its own; those that take features: {', '.join(takers)}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from daad.boxes.options import OF_THE_DATA, BoxPlan
-from daad.cli.options import chosen_options, print_yaml, takes_options
+from daad.cli.options import chosen_options, print_yaml, require, takes_options
 from daad.detector.options import RunOptions
 
 
@@ -35,14 +35,11 @@ def fit(
         The folder of the images, where annotations in COCO or VOC form lie elsewhere.
     """
     from daad.cli.fit import run_options
-    from daad.errors import ConfigError
 
     chosen = chosen_options(options, BoxPlan)
     if options.get("print_config"):
         return _print_config(chosen)
-    if data is None or output is None:
-        missing = "DATA" if data is None else "--output"
-        raise ConfigError(f"{missing} is missing: daad boxes fit DATA --output DETECTOR")
+    data, output = require(data, output, "daad boxes fit DATA --output DETECTOR")
     from daad.boxes.detector import BoxDetector
     from daad.cli.progress import ProgressBar
     from daad.detector.detector import prepare_output
